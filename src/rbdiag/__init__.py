@@ -1,0 +1,3 @@
+"""rbdiag: the incident runbook that runs itself."""
+
+__version__ = "0.1.0"

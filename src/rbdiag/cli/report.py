@@ -1,0 +1,150 @@
+"""From a plan to an exit status: run it, show the report the way it was asked for, tell bugs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from types import FrameType
+
+import click
+
+from rbdiag.cli.options import FAIL_ON, RunOptions, ShowOptions
+from rbdiag.cli.progress import Progress
+from rbdiag.cli.streams import UNKNOWN, columns, deliver, err, say, write
+from rbdiag.deadline import Deadline
+from rbdiag.model import CheckRow, Contact, Gap, Report, Status
+from rbdiag.render import RenderOptions, render
+from rbdiag.runbooks import Plan, investigate
+from rbdiag.runner import Bug, Job
+
+
+def run(
+    plan: Plan, deadline: Deadline, contacts: Iterable[Contact], options: RunOptions, show: ShowOptions, *, top: int
+) -> int:
+    """Run the plan until the deadline, show the report, and return the exit status."""
+    told = 0
+
+    def on_row(row: CheckRow) -> None:
+        nonlocal told
+        if progress:
+            progress.done(row.name)
+        if show.output == "jsonl" and not show.quiet:
+            told += _tell_event(row)
+
+    progress = _progress(plan.jobs, show)
+    with _children_end_with_us(), progress or nullcontext():
+        report, bugs = investigate(
+            plan,
+            deadline,
+            skip=left_out(plan.jobs, options.only, options.skip),
+            contacts=contacts,
+            fail_on=FAIL_ON[show.fail_on],
+            on_row=on_row,
+        )
+    return finish(report, bugs, show, top=top, told=told)
+
+
+def left_out(jobs: Iterable[Job], only: Iterable[str], skip: Iterable[str]) -> dict[str, Gap]:
+    """The gaps of the checks that are not to run. What the checks named by `only` build on runs too."""
+    after = {job.name: job.after for job in jobs}
+    wanted = set(after) if not only else set()
+    more = list(only)
+    while more:
+        name = more.pop()
+        if name in after and name not in wanted:
+            wanted.add(name)
+            more += after[name]
+    gaps = {name: Gap("skipped", "not among the checks asked for with --only") for name in after if name not in wanted}
+    gaps |= {name: Gap("skipped", "left out with --skip", f"drop --skip {name}") for name in skip if name in wanted}
+    if len(gaps) == len(after):
+        raise click.UsageError("--only and --skip together leave no check to run")
+    return gaps
+
+
+def finish(report: Report, bugs: Iterable[Bug], show: ShowOptions, *, top: int = 10, told: int = 0) -> int:
+    """Save and show the report, tell bugs, and return the exit status.
+
+    `told` is the number of lines that have been written already, as the checks ended.
+    """
+    status = report.exit_code
+    if not (show.quiet and report.status is Status.OK):
+        text = render(show.output, report, _render_options(show, top))
+        status = deliver("".join(text.splitlines(keepends=True)[told:]), status)
+    if show.save is not None:
+        from rbdiag.record import save
+
+        try:
+            save(report, show.save)
+        except OSError as error:
+            say(f"cannot save the report in {show.save}: {error.strerror}")
+            status = status or UNKNOWN
+    if bugs := tuple(bugs):
+        from rbdiag.cli.bugs import tell
+
+        tell([(bug.where, bug.error) for bug in bugs])
+    return status
+
+
+def _tell_event(row: CheckRow) -> int:
+    """Write the event of a check that has just ended; how many lines could be written."""
+    from rbdiag.record import event
+    from rbdiag.render.json_ import dumps
+
+    try:
+        write(dumps(event(replace(row, mark="gap") if row.gap else row)) + "\n")
+    except OSError:
+        return 0  # it is written, and its failure told, with the report
+    return 1
+
+
+def _render_options(show: ShowOptions, top: int) -> RenderOptions:
+    return RenderOptions(
+        color=_colored(show),
+        width=columns(1),
+        verbose=show.verbose,
+        top=top,
+        utc_offset=time.localtime().tm_gmtoff,
+        ascii=not (sys.stdout and sys.stdout.encoding.lower().startswith("utf")),
+    )
+
+
+def _colored(show: ShowOptions) -> bool:
+    """Colour is for terminals that can show it and for people who did not decline. See no-color.org."""
+    declined = show.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not declined and os.isatty(1)
+
+
+def _progress(jobs: Iterable[Job], show: ShowOptions) -> Progress | None:
+    """The live line, where there is somebody to look at it, and where it does not run into the output."""
+    if show.quiet or not os.isatty(2) or (show.output == "jsonl" and os.isatty(1)):
+        return None
+    return Progress({job.name: job.after for job in jobs}, columns(2), err)
+
+
+@contextmanager
+def _children_end_with_us() -> Iterator[None]:
+    """Whatever ends the run, by itself or by a signal, ends the programs that checks have started."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        stop_all()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        stop_all()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_all() -> None:
+    """End the child programs, where any check can have started one."""
+    if programs := sys.modules.get("rbdiag.collect.programs"):
+        programs.stop_all()

@@ -1,0 +1,54 @@
+"""What the service manager says of the units concerned."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+
+from rbdiag.deadline import Deadline
+from rbdiag.facts.svc import Unit
+from rbdiag.model import CannotLook, Gap
+
+_PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic"
+)
+# systemctl answers from memory; where it does not within this, the manager itself hangs, and that is worth saying.
+_PATIENCE = 3.0
+
+
+def parse_show(output: str, uptime: float) -> list[Unit]:
+    """`systemctl show` blocks as units. Timestamps are microseconds on the monotonic clock, 0 for never."""
+    units = []
+    for block in output.strip().split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "Id" not in values:
+            continue
+        entered = int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+        units.append(
+            Unit(
+                subject=values["Id"], load=values.get("LoadState", ""), active=values.get("ActiveState", ""),
+                sub=values.get("SubState", ""), result=values.get("Result", ""),
+                restarts=int(values.get("NRestarts") or 0), main_pid=int(values.get("MainPID") or 0),
+                active_for=uptime - entered if entered and values.get("ActiveState") == "active" else None,
+            )  # fmt: skip
+        )
+    return units
+
+
+def units(names: Iterable[str], deadline: Deadline) -> Iterator[Unit]:
+    """State, restarts and age of these units, in one call."""
+    wanted = list(dict.fromkeys(names))
+    if not wanted:
+        return
+    if not os.path.isdir("/run/systemd/system"):
+        raise CannotLook(Gap("missing", "systemd does not run here", "ask the service manager that does"))
+    from rbdiag.collect import programs
+
+    program = programs.find("systemctl")
+    if program is None:
+        raise CannotLook(Gap("missing", "there is no systemctl here", "install systemd's tools"))
+    done = programs.call([program, "show", "-p", _PROPERTIES, "--", *wanted], deadline, at_most=_PATIENCE)
+    if done.status != 0:
+        raise CannotLook(Gap("failed", f"systemctl ended with {done.status}: {done.stderr.decode(errors='replace').strip()[:200]}"))
+    yield from parse_show(done.stdout.decode("utf-8", "backslashreplace"), time.monotonic())

@@ -1,0 +1,53 @@
+"""From facts to findings. Pure: nothing here reads the world, the clock included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+
+from rbdiag.diagnose.causes import ordered
+from rbdiag.model import Facts, Finding, Spec
+
+Rule = Callable[[Facts], Iterator[Finding]]
+
+# The cpu area is two files: who uses the CPUs (cpu), and load of other kinds (load).
+AREAS = ("cpu", "load", "host", "svc")
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The findings in their final order, and the rules that broke, by name (a bug, to be told aloud)."""
+
+    findings: tuple[Finding, ...]
+    broken: tuple[tuple[str, BaseException], ...] = ()
+
+
+def rules() -> tuple[Rule, ...]:
+    """Every rule of every area, in the order of the areas."""
+    return tuple(rule for area in AREAS for rule in import_module(f"rbdiag.diagnose.{area}").RULES)
+
+
+def catalogue() -> dict[str, Spec]:
+    """Every spec by its code, in the order of the areas."""
+    return {
+        value.code: value
+        for area in AREAS
+        for value in vars(import_module(f"rbdiag.diagnose.{area}")).values()
+        if isinstance(value, Spec)
+    }
+
+
+def diagnose(facts: Facts, using: Iterable[Rule] | None = None) -> Diagnosis:
+    """Apply every rule (or these), join causes with their consequences, and put the likeliest root cause first.
+
+    A rule that breaks loses its own findings only; the error is returned, not swallowed.
+    """
+    found: list[Finding] = []
+    broken: list[tuple[str, BaseException]] = []
+    for rule in rules() if using is None else using:
+        try:
+            found += rule(facts)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the other rules still have their say
+            broken.append((rule.__name__, error))
+    return Diagnosis(ordered(found), tuple(broken))

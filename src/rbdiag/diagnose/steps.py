@@ -1,0 +1,101 @@
+"""Resolution steps that several rules share. Each names this host's own thing and is ready to paste.
+
+Every step that touches a process first makes sure that the pid still is that process: its start time (field 22
+of /proc/PID/stat, proc(5)) is compared in the same command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote
+
+from rbdiag.facts.cpu import ProcessCpu, ProfilerTool, Runtime
+from rbdiag.facts.host import Standing
+from rbdiag.model import Facts, Step
+
+VERIFY = "rbdiag cpu"
+
+
+def sudo(facts: Facts) -> str:
+    """`sudo ` where it is needed, nothing for root."""
+    standing = facts.first(Standing)
+    return "" if standing is not None and standing.root else "sudo "
+
+
+def guarded(pid: int, start_ticks: int, command: str) -> str:
+    """The command, run only if the pid still is the process that was seen."""
+    still = f"[ \"$(sed 's/.*) //' /proc/{pid}/stat | cut -d' ' -f20)\" = {start_ticks} ]"
+    return f"{still} && {command}"
+
+
+def look_at_log(unit: str) -> Iterator[Step]:
+    if unit:
+        yield Step(f"read what {unit} logged last", f"journalctl -u {quote(unit)} -n 50 --no-pager")
+
+
+def look_inside(process: ProcessCpu, facts: Facts) -> Iterator[Step]:
+    """How to see where in its code this process is: the command for its runtime, and what is missing to run it."""
+    pid, root = process.pid, sudo(facts)
+    own = f"rbdiag cpu --pid {pid} --profile 5 --flame-graph /tmp/rbdiag-{pid}.svg"
+    tools = {tool.subject: tool for tool in facts.of(ProfilerTool)}
+    name, command = _tool_for(process.runtime, process, root)
+    tool = tools.get(name)
+    missing = f" ({name} {tool.detail or tool.state})" if tool is not None and tool.state != "ready" else ""
+    yield Step(f"see where in its code it is{missing}", command)
+    if process.runtime != "kernel" and any(t.state == "ready" for n, t in tools.items() if n in ("py-spy", "perf")):
+        yield Step("or profile it: hottest functions and a flame graph", f"{root}{own}" if root else own)
+
+
+def _tool_for(runtime: Runtime, process: ProcessCpu, root: str) -> tuple[str, str]:
+    pid = process.pid
+    match runtime:
+        case "python":
+            return "py-spy", f"{root}py-spy dump --pid {pid}"
+        case "java":
+            # jcmd speaks only to processes of its own user
+            user = f"sudo -u {quote(process.user)} " if process.user and (root or process.user != "root") else ""
+            return "jcmd", f"{user}jcmd {pid} Thread.print"
+        case "kernel":
+            return "perf", f"{root}cat /proc/{pid}/stack"
+        case _:
+            return "perf", f"{root}perf record -F 99 -g -p {pid} -o /tmp/rbdiag-{pid}.data -- sleep 5 && {root}perf report --stdio -i /tmp/rbdiag-{pid}.data | head -40"
+
+
+def make_it_yield(process: ProcessCpu, facts: Facts) -> Iterator[Step]:
+    """Lower its priority, then cap it: it goes on, and the others can work."""
+    root = sudo(facts)
+    if process.nice < 10:
+        yield Step(
+            "let everything else go first",
+            guarded(process.pid, process.start_ticks, f"{root}renice -n 10 -p {process.pid}"),
+            verify=f"ps -o pid,ni,pcpu,comm -p {process.pid}",
+        )
+    if process.unit:
+        yield cap(process.unit, facts)
+
+
+def cap(unit: str, facts: Facts) -> Step:
+    return Step(
+        f"cap {unit} at half a CPU until the cause is mended (gone after a reboot)",
+        f"{sudo(facts)}systemctl set-property --runtime {quote(unit)} CPUQuota=50%",
+        "disruptive",
+        f"systemctl show -p CPUQuotaPerSecUSec {quote(unit)}",
+    )
+
+
+def end(pid: int, start_ticks: int, unit: str, what: str, facts: Facts) -> Iterator[Step]:
+    """Restart its unit; without one, end the process; by force only as the last resort."""
+    root = sudo(facts)
+    if unit:
+        name = quote(unit)
+        verify = f"systemctl status {name} --no-pager; {VERIFY}"
+        yield Step(f"restart {unit}", f"{root}systemctl restart {name}", "disruptive", verify)
+    if pid <= 2:
+        return  # process 1 is the host itself
+    yield Step(f"end {what}", guarded(pid, start_ticks, f"{root}kill {pid}"), "disruptive", f"ps -p {pid}; {VERIFY}")
+    yield Step(
+        "only if it ignores that for ten seconds: by force, what it has not saved is lost",
+        guarded(pid, start_ticks, f"{root}kill -9 {pid}"),
+        "destructive",
+        f"ps -p {pid}; {VERIFY}",
+    )

@@ -1,0 +1,151 @@
+"""Facts about the host itself: pressure, memory, disks, task states, the kernel's log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rbdiag.facts import number, percent, size
+from rbdiag.model import Fact
+
+Resource = Literal["cpu", "memory", "io"]
+# What a task in uninterruptible sleep waits for, told by the kernel function it sleeps in.
+Wait = Literal["disk", "network-fs", "fuse", "freezer", "vfork", "lock", "other"]
+KernelEventKind = Literal["hung-task", "soft-lockup", "oom-kill", "thermal"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing(Fact):
+    """What we may do here: whether we are root, and which of the host's managers are there to be spoken to."""
+
+    root: bool
+    sudo: bool
+    systemd: bool
+
+    def __str__(self) -> str:
+        return f"{'root' if self.root else 'not root'}, systemd {'runs' if self.systemd else 'does not run'} here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pressure(Fact):
+    """Pressure stall information: the part of the window in which some, or all, tasks waited for a resource.
+
+    Source: kernel documentation, accounting/psi. `full` of cpu is always 0 for a whole host.
+    """
+
+    resource: Resource
+    seconds: float
+    some: float
+    full: float
+    some_avg10: float
+
+    def __str__(self) -> str:
+        full = f", all tasks {percent(self.full)}" if self.resource != "cpu" else ""
+        return f"some task waited for {self.resource} in {percent(self.some)} of the time{full}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory(Fact):
+    """Memory of the host in bytes. `available` is the kernel's estimate of what can be had without swapping."""
+
+    total: int
+    available: int
+    swap_total: int
+    swap_free: int
+
+    def __str__(self) -> str:
+        swap = f", swap {size(self.swap_total - self.swap_free)} of {size(self.swap_total)} used" if self.swap_total else ""
+        return f"{size(self.available)} of {size(self.total)} memory available{swap}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paging(Fact):
+    """Pages per second that memory management moved or looked at within the window. Source: /proc/vmstat."""
+
+    swap_in: float
+    swap_out: float
+    scan_direct: float
+    scan_kswapd: float
+    major_faults: float
+
+    def __str__(self) -> str:
+        return (
+            f"{number(self.swap_in)} pages/s swapped in, {number(self.swap_out)} out, "
+            f"{number(self.scan_direct + self.scan_kswapd)} scanned, {number(self.major_faults)} major faults/s"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskUse(Fact):
+    """One block device over the window: part of the time busy, bytes per second, seconds per request, queue."""
+
+    util: float
+    read_rate: float
+    write_rate: float
+    wait_seconds: float
+    queue: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.subject} busy {percent(self.util)} of the time, {size(self.read_rate)}/s read, "
+            f"{size(self.write_rate)}/s written, {self.wait_seconds * 1000:.1f} ms a request, queue {self.queue:.1f}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskStates(Fact):
+    """Processes by state. `exact` is False where a large host was sampled and the counts are estimates."""
+
+    total: int
+    running: int
+    blocked: int
+    zombies: int
+    stopped: int
+    exact: bool
+
+    def __str__(self) -> str:
+        about = "" if self.exact else "about "
+        return (
+            f"{number(self.total) if self.total >= 10 else self.total} processes: {about}{self.running} running, "
+            f"{self.blocked} in uninterruptible sleep, {self.zombies} zombies"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockedTask(Fact):
+    """A process in uninterruptible sleep (state D) at every look; the subject is the process."""
+
+    pid: int
+    wait: Wait
+    wchan: str
+    looks: int
+    command: str
+
+    def __str__(self) -> str:
+        where = f" in {self.wchan}" if self.wchan else ""
+        return f"{self.subject} in state D{where} at {self.looks} of {self.looks} looks: {self.command}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zombies(Fact):
+    """Ended children that one parent has not reaped; the subject is the parent."""
+
+    count: int
+    parent_pid: int
+    parent_start_ticks: int
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.count} unreaped children of {self.subject}: {self.command}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelEvent(Fact):
+    """A line of the kernel's log inside the time window that says the host is in trouble."""
+
+    kind: KernelEventKind
+    happened_at: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"kernel: {self.text}"

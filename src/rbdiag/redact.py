@@ -1,0 +1,425 @@
+"""What must never be printed, saved or sent: passwords, tokens and keys become `***`.
+
+Where a secret cannot be told from its neighbours, too much is hidden rather than too little. What helps a person
+stays: user names, hosts, paths to secret files, the kind of a token. Every pattern is linear: a run of characters
+is entered only at its beginning and given back by nobody (possessive quantifiers), or it has a fixed upper length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import re
+
+MASK = "***"
+
+# What a name says about its value: a secret; a key that may also be a path to one; several, or how many of them;
+# a header that takes the rest of its line; a word that means a secret only if the value looks like one; nothing.
+_Kind = Literal["secret", "file", "plural", "header", "weak", ""]
+
+_SECRET_WORDS = frozenset(
+    "password passwd passphrase passcode pass pwd pw psk otp secret credential cred creds token bearer apikey "
+    "requirepass masterauth masterpass storepass keypass passin passout dbpass userpass setcookie sessionid "
+    "phpsessid jsessionid cookie authorization".split()
+)
+_SECRET_ENDINGS = (
+    "password", "passwd", "passphrase", "secret", "token", "userpwd", "apikey", "secretkey", "accesskey",
+    "privatekey", "authkey", "sharedkey", "masterkey", "licensekey", "accountkey", "signingkey", "encryptionkey",
+)  # fmt: skip
+_HEADERS = frozenset(("authorization", "cookie"))
+_PLURALS = frozenset(("passwords", "secrets", "tokens", "keys", "credentials"))
+# Secret only if the value looks random, or in the query of a URL.
+_WEAK_WORDS = frozenset("key auth sig signature session sid".split())
+# Names such as token_ttl speak about a secret and do not hold it.
+_ABOUT = frozenset(
+    "file files filename path dir directory folder name type kind url uri endpoint host port user username owner "
+    "length len size count max min limit budget policy age expiry expires expire expiration ttl lifetime timeout "
+    "interval rotation duration enabled disabled required optional allowed algorithm alg format encoding header field "
+    "param column table index env var helper manager provider store backend source mode method scheme class "
+    "authentication plugin validator validation hint prompt stdin fd command cmd program reset change changed version "
+    "usage domain secure samesite error errors failure failures invalid expired status bucket ref selector mount "
+    "volume scope scopes audience issuer rate total used service controller filter handler factory exception util "
+    "utils config interceptor encoder converter repository impl job task test".split()
+)
+_WITHOUT = frozenset("no ask prompt skip without".split())
+_PASSES_ON = frozenset("proxy fastcgi uwsgi scgi grpc memcached by".split())  # proxy_pass and its like
+_FILE_KEYS = frozenset("private client server tls ssl ssh host cert certificate ca".split())
+_NO_SECRET_KEYS = frozenset(
+    "primary foreign sort partition cache routing unique row range index column object group message event lookup "
+    "search composite shard order config property metric label lock redis s3 topic record field hash map".split()
+)
+_CONSTANTS = frozenset("true false yes no none null nil on off required".split())
+
+# Short options that carry a secret, by program: joined to it (-pX), or as the next argument (-p X).
+_MYSQL = (
+    "mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlcheck mariadb-check mysqlimport "
+    "mariadb-import mysqlslap mariadb-slap mysqlshow mariadb-show mysqlpump mysqlbinlog mariadb-binlog mysqlsh "
+    "mytop innotop xtrabackup mariabackup mariadb-backup innobackupex"
+).split()
+_MONGO = "mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop".split()
+_LDAP = "ldapsearch ldapadd ldapmodify ldapdelete ldapwhoami ldappasswd".split()
+_LOGINS = frozenset("docker podman buildah skopeo nerdctl helm oras crane az oc".split())  # -p means that only in login
+_NEXT: dict[str, str] = {
+    **dict.fromkeys(_MONGO, "p"), **dict.fromkeys(_LDAP, "w"), "sshpass": "p", "redis-cli": "a", "login": "p",
+    "curl": "uUbE", "http": "a", "smbclient": "U", "lftp": "u", "sqlcmd": "P", "bcp": "P", "zip": "P", "unzip": "P",
+    "pt-query-digest": "p", "pt-archiver": "p", "pt-kill": "p", "ipmitool": "P", "snmpget": "AXc",
+    "snmpwalk": "AXc",
+}  # fmt: skip
+_JOINED: dict[str, str] = {**_NEXT, **dict.fromkeys(_MYSQL, "p"), "7z": "p", "7za": "p", "rar": "p", "unrar": "p"}
+# Options without a value that may stand before them in one word, as in `curl -sku user:password`.
+_BEFORE = {**dict.fromkeys(_MYSQL, "ABCEGHINQRVXcdfijlnoqstvxy"), "curl": "0123456#GIJLNORSZafgijklnqsvp"}
+_CURL_LONG = {"--user": "u", "--proxy-user": "U", "--cookie": "b", "--cert": "E", "--proxy-cert": "E"}
+_PROGRAMS = frozenset(_JOINED) | _LOGINS
+# Of these values only what follows the sign is secret.
+_USER_AND = {
+    ("curl", "u"): ":",
+    ("curl", "U"): ":",
+    ("curl", "b"): "=",
+    ("curl", "E"): ":",
+    ("http", "a"): ":",
+    ("smbclient", "U"): "%",
+    ("lftp", "u"): ",",
+}
+
+# A name, then a sign of assignment; after an option blanks are enough. %3D is `=` in a URL inside a URL.
+_ASSIGNMENT = r"""(?mx)
+    (?: (?P<line>^[ \t]*+(?:-[ \t]++|export[ \t]++)?+["']?+) | (?<![\w.-]) )
+    (?P<option>-D(?=\w)|--?(?=\w))? (?P<key>[\w.-]++) (?P<close>\\*+["'])?+
+    (?: [ \t\0]*+ (?:=>|->|:=|={1,3}|:(?!:)|%3[dD]) (?P<gap>[ \t\0]*+) | (?(option)[ \t\0]++|(?!)) )"""
+# {"name": "DB_PASSWORD", "value": "..."}, on one line or two, in JSON, YAML or XML.
+_NAME_AND_VALUE = r"""(?xi)
+    (?<![\w.-]) (?:name|key) \\*["']? [ \t]*+ [:=] [ \t]*+ \\*["']?+ (?P<key>[\w.-]++) \\*["']?+
+    [\s,]*+ \\*["']? value \\*["']? [ \t]*+ [:=] [ \t]*+"""
+# Words that only ever stand before a secret.
+_STATEMENT = r"""(?xi)
+    \b identified \s++ (?:with \s++ \S++ \s++)?+ (?:by|as) \s++ (?:password \s++)?+ (?=\\*["'])
+  | \b (?:old_)? password \s*+ \(? \s*+ (?=\\*["'][^\s,;:)\]}])
+  | \b set \s++ password \s++ (?:for \s++ [^\s=]++ \s*+)?+ = \s*+ (?=\\*["'])
+  | \b login \s++ \S++ \s++ password \s++
+  | (?<![\w.]) (?:requirepass|masterauth) [ \t]++"""
+_XML = r"<([\w:.-]++)(?:\s[^<>]*+)?>([^<]++)(?=<)"
+
+_SCHEME = r"(?:bearer|basic|digest|token|negotiate|apikey|aws4-hmac-sha256)[ \t\0]++"
+_OPEN = r"""[bBuUrRfF]{0,2}(?P<quote>\\++["']|\"\"\"|'''|["'])"""
+_BODY = {'"': r'(?:\\.|""|[^"\\\n])*+', "'": r"(?:\\.|''|[^'\\\n])*+"}
+_BLOCK = r"[|>][-+0-9]{0,2}[ \t]*+\n(?:[ \t]++[^\n]*+(?:\n|\Z))++"
+_BARE = rf"(?:(?i:{_SCHEME}))?+[^\s\0]++"
+# Where a value without quotes ends although no blank follows: the next pair, or the quote around both.
+_CUT = r"""[,;&](?=[\w.-]{1,64}["']?[=:])|["'](?=[\s,;:)}\]]|\Z)|\\+["']|</|\\u0026"""
+_NEXT_PAIR = r"""[,;&]?[ \t]{1,8}[\w.-]{1,64}[ \t]{0,8}[=:]"""
+_CLOSERS = ")]}>,;.\"'&"
+
+_PEM = r"(?s)-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)(?=-----(?:BEGIN|END) |\Z)"
+_PUBLIC = ("CERTIFICATE", "PUBLIC KEY", "X509 CRL", "PARAMETERS")
+# A line from the middle of a PEM block, seen alone because logs are read line by line.
+_PEM_LINE = r"(?m)^[ \t]*([A-Za-z0-9+/]{60,76}={0,2})[ \t]*$"
+# scheme://user:password@host. A raw slash or quote in the password is wrong but common; host:port/x@y is not meant.
+_USER_INFO = r"""(://[^\s/:@"'\[<>]*+:)(?!\d{1,5}(?:[/?#\s"',;)\\]|\Z))(?:(?!://)[^\s\0])+@"""
+_TOKEN_AS_USER = r"(://)(?=[^\s/@]{0,200}\d)[\w.-]{20,200}(?=@)"
+_BARE_USER_INFO = r"([^\s:/@]+:)[^\s@]+(@(?!sha\d)[\w.-]+(?::\d+)?(?:/[^@]*)?)"
+_WORD = r"""\n|(?:[^\s"'=]*+=|-[A-Za-z]+(?=["']))?+(?:"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')\S*+|\S++"""
+_BEARER = rf"(?i)(?<![\w-])((bearer|basic)[ \t]++)([\w.~+/-]++=*+)"
+_BEARER_TALK = frozenset("auth authentication authorization token tokens realm scheme error is was and or not".split())
+# Tokens that say themselves what they are. The first group stays.
+_SHAPES = r"""(?x)
+    (?<![A-Za-z0-9]) (?:
+        ((?:AKIA|ASIA)) [A-Z0-9]{16}
+      | (gh[pousr]_|npm_|dckr_pat_|hf_|glsa_|dop_v1_|shpat_|whsec_|lin_api_) [A-Za-z0-9]{20,}
+      | (github_pat_) \w{20,}
+      | ([srp]k_(?:live|test)_) \w{8,}
+      | (xox[a-z]-|xapp-\d|sq0[a-z]{3}-|NRAK-|AGE-SECRET-KEY-1|pypi-AgE) [\w-]{8,}
+      | (gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent|imt|oas)-|sk-ant-|sk-proj-) [\w-]{16,}
+      | (sk-) [A-Za-z0-9]{20,}
+      | (AIza) [\w-]{30,}
+      | (ya29\.|hv[sbr]\.|SG\.|atlasv1\.) [\w.-]{16,}
+      | (eyJ) [\w+/=-]{12,} (?:\.[\w+/=-]*+)*+
+      | (\d{8,10}:) [\w-]{35}
+      | (hooks\.slack\.com/services/|discord(?:app)?\.com/api/webhooks/) [^\s"'<>]+
+    )"""
+
+
+def redact(text: str) -> str:
+    """The same text, be it a log line, a URL or a whole file, with every secret in it replaced by `***`."""
+    import re
+
+    text = re.sub(_PEM, lambda m: m[0] if m[1].endswith(_PUBLIC) else f"-----BEGIN {m[1]}-----{MASK}", text)
+    text = re.sub(_PEM_LINE, lambda m: MASK if _mixed(m[1]) else m[0], text)
+    text = re.sub(_USER_INFO, rf"\1{MASK}@", text)
+    text = re.sub(_TOKEN_AS_USER, rf"\1{MASK}", text)
+    if "@tcp(" in text or "@unix(" in text:
+        text = re.sub(r"\S+", lambda m: _go_dsn(m[0]), text)
+    text = re.sub(_BEARER, _bearer, text)
+    if any(name in text for name in _PROGRAMS):
+        text = re.sub(_WORD, _Walk().text, text)
+    text = _sweep(_ASSIGNMENT, text)
+    text = _sweep(_NAME_AND_VALUE, text)
+    text = _sweep(_STATEMENT, text)
+    text = re.sub(_XML, _xml, text)
+    return re.sub(_SHAPES, lambda m: (m[m.lastindex] if m.lastindex else "") + MASK, text)
+
+
+def redact_command(argv: Sequence[str]) -> str:
+    """A process's arguments as one printable line, quoted where a shell would need it, without its secrets.
+
+    A process that rewrote its title (`nginx: worker process`) has one argument with blanks in it; that is shown
+    as it is.
+    """
+    import re
+
+    words = list(argv)
+    while words and not words[-1]:  # what is left where a longer command line was overwritten
+        words.pop()
+    if len(words) == 1:
+        return _printable(redact(words[0]))
+    walk = _Walk()
+    shown: list[str] = []
+    hide: _Kind = ""
+    script = False
+    for word in words:
+        if hide and not re.match(r"--[A-Za-z]|-[A-Za-z]\Z", word):
+            shown.append(_quoted(word) if _stays(hide, word) else MASK)
+            hide = ""
+            continue
+        masked = walk.word(word)
+        shown.append(_quoted(masked if masked != word else _argument(word, script)))
+        lone = re.fullmatch(r"--?([A-Za-z][\w.-]+)", word)
+        hide = _kind(lone[1], option=True) if lone else ""
+        script = bool(re.fullmatch(r"-[a-z]{0,4}c", word))
+    return _printable(" ".join(shown))
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of a setting, variable or option of this name is to be hidden."""
+    return _kind(name) not in ("", "weak")
+
+
+def _kind(name: str, *, option: bool = False, query: bool = False) -> _Kind:
+    """What a name says about its value; `option` and `query` tell where the name stands."""
+    import re
+
+    if name in ("PWD", "OLDPWD"):  # the shell's directories; in a connection string the same word is a password
+        return "file"
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name[-128:])]
+    while len(words) > 1 and words[-1].isdigit():
+        words.pop()
+    if not words or words[0] in _WITHOUT or words[-1] in _ABOUT:
+        return ""
+    before, last = words[-2] if len(words) > 1 else "", words[-1]
+    if last in _HEADERS:
+        return "header"
+    if any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words):
+        return "" if last == "pass" and before in _PASSES_ON else "secret"
+    if last in _PLURALS:
+        return "plural"
+    if last == "key" and before:
+        if before == "public":
+            return ""
+        return "file" if before in _FILE_KEYS else "weak" if before in _NO_SECRET_KEYS else "secret"
+    if ("api", "key") in zip(words, words[1:], strict=False) and last != "id":
+        return "secret"
+    if last in _WEAK_WORDS or (before, last) == ("session", "id"):
+        return "secret" if query else "file" if option and last == "key" else "weak"
+    return ""
+
+
+def _stays(kind: _Kind, value: str) -> bool:
+    """Whether this value may be shown although its name is one of a secret: it holds none, or is hidden already."""
+    import re
+
+    bare = value.strip("\"'")
+    if not bare.strip("*") or bare.lower() in _CONSTANTS or re.fullmatch(r"\$\{\w+\}|\{\{[^{}]*\}\}", bare):
+        return True
+    if kind == "file":
+        return bool(re.match(r"[.~]{0,2}/", bare)) or bare.endswith((".pem", ".key", ".crt", ".p12", ".pub"))
+    if kind == "plural":
+        return bare.isdigit()
+    return kind == "weak" and not any(_random(run) for run in re.findall(r"[A-Za-z0-9+=]{16,}", bare))
+
+
+def _random(run: str) -> bool:
+    return any(c.isdigit() for c in run) and any(c.isalpha() for c in run)
+
+
+def _mixed(run: str) -> bool:
+    return any(c.isdigit() for c in run) and any(c.islower() for c in run) and any(c.isupper() for c in run)
+
+
+def _sweep(pattern: str, text: str) -> str:
+    """Hide what stands behind each match, where the name in the match (if it has one) is that of a secret."""
+    import re
+
+    find = re.compile(pattern)
+    parts: list[str] = []
+    done = at = 0
+    while match := find.search(text, at):
+        at = match.end()
+        name = match.groupdict()
+        kind: _Kind = "secret"
+        if key := name.get("key"):
+            query = text[match.start("key") - 1 : match.start("key")] in ("?", "&")
+            kind = _kind(key, option=bool(name.get("option")), query=query)
+        if not kind:
+            continue
+        start, end = _value(text, match, kind)
+        if start < end and not _stays(kind, text[start:end]):
+            parts += (text[done:start], MASK)
+            done = at = end
+    return "".join(parts) + text[done:]
+
+
+def _value(text: str, match: re.Match[str], kind: _Kind) -> tuple[int, int]:
+    """From where to where the value behind this match goes, without the quotes around it."""
+    import re
+
+    at, name = match.end(), match.groupdict()
+    if name.get("option") and name["gap"] is None and re.compile(r"--[A-Za-z]|-[A-Za-z](?!\S)").match(text, at):
+        return at, at  # two options in a row: the first has no value
+    if opened := re.compile(_OPEN).match(text, at):
+        return opened.end(), _closing(text, opened.end(), opened["quote"])
+    if kind == "header":
+        if scheme := re.compile(f"(?i){_SCHEME}").match(text, at):
+            at = scheme.end()
+        around = text[match.start("key") - 1 : match.start("key")]
+        return at, _until(text, around if around in ("'", '"') and not name["close"] else "\n", at)
+    if text.startswith("[", at):
+        return at + 1, _end(r"[^\]\n]*+", text, at + 1)
+    if re.compile(r"""\{(?=[\s"'{}\\]|\Z|[\w.-]{1,64}["']?[ \t]?[:=])""").match(text, at):
+        return at, at  # a table: its own names decide
+    if block := re.compile(_BLOCK).match(text, at):
+        return at, block.end()
+    if name.get("line") is not None and name["gap"] and not name.get("option"):
+        # `password = correct horse` on a line of its own: an INI or YAML value may have blanks in it.
+        end = _until(text, "\n", at)
+        cut = re.search(_NEXT_PAIR, text[at:end])
+    else:
+        end = _end(_BARE, text, at)
+        cut = re.search(_CUT, text[at:end])
+    found = text[at : at + cut.start() if cut else end]
+    return at, at + len(found.rstrip(_CLOSERS + " \t\r"))
+
+
+def _closing(text: str, at: int, quote: str) -> int:
+    """Where a quoted value ends; without a closing quote, at the end of the line (of the text, for a long quote)."""
+    if len(quote) > 1:  # three quotes, or quotes that are themselves escaped
+        return _until(text, quote, at)
+    end = _end(_BODY[quote], text, at)
+    # 'it'\''s' and 'it'"'"'s' are one word to a shell.
+    return _end(rf"""(?:{quote}(?:\w|\\'|"'")[^\s,;)\]}}]*+)?+""", text, end)
+
+
+def _until(text: str, mark: str, at: int) -> int:
+    """Where this mark comes next; where it does not, the end of the text."""
+    found = text.find(mark, at)
+    return len(text) if found < 0 else found
+
+
+def _end(pattern: str, text: str, at: int) -> int:
+    import re
+
+    match = re.compile(pattern).match(text, at)
+    return match.end() if match else at
+
+
+class _Walk:
+    """Goes over the words of a command line and hides what the short options of known programs carry."""
+
+    def __init__(self) -> None:
+        self.program = ""
+        self.hide = ""  # the option whose value the next word is
+
+    def text(self, match: re.Match[str]) -> str:
+        return self.word(match[0])
+
+    def word(self, word: str) -> str:
+        """The word as it may be shown."""
+        letter, self.hide = self.hide, ""
+        if letter and not word.startswith("--") and word != "\n":
+            return self._masked(letter, word)
+        if word in ("\n", ";", "|", "||", "&", "&&"):
+            self.program = ""
+            return word
+        if word.startswith("-"):
+            return self._option(word)
+        bare = word.rpartition("/")[2].rpartition("=")[2].strip("\"'()[]`;:,")
+        if bare == "login" and self.program in _LOGINS:
+            self.program = "login"
+        elif bare == "password" and self.program in ("mysqladmin", "mariadb-admin"):
+            self.hide = "p"
+        elif bare in _PROGRAMS or not self.program:
+            self.program = bare
+        return word
+
+    def _option(self, word: str) -> str:
+        if self.program == "curl" and word in _CURL_LONG:
+            self.hide = _CURL_LONG[word]
+            return word
+        before = _BEFORE.get(self.program, "")
+        at = 1
+        while at < len(word) and word[at] in before:
+            at += 1
+        letter, value = word[at : at + 1], word[at + 1 :]
+        if letter and value and letter in _JOINED.get(self.program, ""):
+            return word[: at + 1] + self._masked(letter, value)
+        if letter and not value and letter in _NEXT.get(self.program, ""):
+            self.hide = letter
+        return word
+
+    def _masked(self, letter: str, value: str) -> str:
+        sign = _USER_AND.get((self.program, letter))
+        if sign is None:
+            return MASK
+        user, found, _ = value.partition(sign)
+        quote = value[0] if value[:1] in ("'", '"') and value[-1:] == value[0] else ""
+        return f"{user}{found}{MASK}{quote}" if found else value
+
+
+def _argument(word: str, script: bool) -> str:
+    """One argument whose end is certain; `script` says that it is itself a command line."""
+    import re
+
+    assignment = re.match(r"(?s)((?:-D(?=\w)|--?)?([\w.-]++)=)(.+)", word)
+    if assignment and not script:
+        kind = _kind(assignment[2], option=word.startswith("-"))
+        if kind and not _stays(kind, assignment[3]):
+            return assignment[1] + MASK
+    if bare := re.fullmatch(_BARE_USER_INFO, word):
+        return bare[1] + MASK + bare[2]
+    return redact(word)
+
+
+def _bearer(match: re.Match[str]) -> str:
+    """`Bearer abc123` is a credential, `basic authentication` is talk."""
+    value = match[3].rstrip("=")
+    plain = value.isalpha() and (value.islower() or value.isupper() or value.istitle())
+    talk = value.lower() in _BEARER_TALK or (match[2].lower() == "basic" and plain) or len(value) < 4
+    return match[0] if talk else match[1] + MASK
+
+
+def _go_dsn(word: str) -> str:
+    """user:password@tcp(host:port)/database, as Go's database drivers write it."""
+    at = max(word.rfind("@tcp("), word.rfind("@unix("))
+    user, colon, _ = word[: max(at, 0)].partition(":")
+    return f"{user}:{MASK}{word[at:]}" if colon else word
+
+
+def _xml(match: re.Match[str]) -> str:
+    kind = _kind(match[1])
+    value = match[2].strip()
+    if not kind or _stays(kind, value):
+        return match[0]
+    return match[0].removesuffix(match[2]) + MASK
+
+
+def _quoted(word: str) -> str:
+    import re
+
+    return word if re.fullmatch(r"[\w@%+=:,./*-]+", word) else "'" + word.replace("'", "'\\''") + "'"
+
+
+def _printable(text: str) -> str:
+    """One line: what a terminal would obey, and what is no character at all, is written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,88 @@
+"""For Nagios, Icinga and their kin: a line for the pager, performance data, then the long text.
+
+By the Monitoring Plugins Development Guidelines (2.1 and 2.6): `SERVICE STATUS - text | performance data`, the
+text under 80 characters. A bar begins performance data wherever it stands, so no text from us may hold one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage
+from rbdiag.model import Facts, Report, Step
+from rbdiag.render import RenderOptions
+from rbdiag.render.escape import cut, visible
+
+_LONGEST = 79
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    line = _safe(f"{report.runbook.upper()} {str(report.status).upper()} - {report.summary}")
+    first = cut(line, _LONGEST, "...")
+    data = " ".join([*_cpu(report.facts), _datum("time", report.duration, "s", "", "", "0")])
+    summary = [_safe(report.summary)] if first != line and not _said(report) else []
+    return "\n".join([f"{first} | {data}", *summary, *_long(report)]) + "\n"
+
+
+def _said(report: Report) -> bool:
+    """Whether the long text says the summary anyway, as the first finding's."""
+    return report.verdict is not None and report.verdict.summary == report.summary
+
+
+def _long(report: Report) -> Iterator[str]:
+    """All findings, each with its summary in full; what to do about the first; gaps and contacts."""
+    for finding in report.findings:
+        cause = f", explained by {finding.explained_by}" if finding.explained_by else ""
+        yield _safe(f"{finding.severity} {finding.code} ({finding.confidence}{cause}): {finding.summary}")
+    if report.verdict:
+        for fact in report.verdict.evidence:
+            yield _safe(f"because: {fact}")
+        for fact in report.verdict.against:
+            yield _safe(f"against: {fact}")
+        for number, step in enumerate(report.verdict.resolution, 1):
+            yield from _step(number, step)
+    for row in report.gaps:
+        if row.gap:
+            yield _safe(f"not seen: {row.name} ({row.gap.reason}): {row.gap.detail}")
+    for who in report.contacts:
+        yield _safe("call: " + ", ".join(p for p in (who.name, who.role, who.contact, who.when) if p))
+
+
+def _step(number: int, step: Step) -> Iterator[str]:
+    yield _safe(f"fix {number} ({step.risk}): {step.text}")
+    if step.command and _safe(step.command) == step.command:
+        yield f"  {step.command}"
+    elif step.command:
+        # Changed so that it fits here, it would no longer be the same command.
+        yield "  (a command that cannot be shown here: see the same report as a table)"
+
+
+def _safe(text: str) -> str:
+    return visible(text).replace("|", "/")
+
+
+def _cpu(facts: Facts) -> Iterator[str]:
+    """The host's CPU time in percent of all CPUs, over the latest window, and the load averages."""
+    limits = facts.last(CpuThresholds)
+    times = facts.of(CpuTime)
+    time = next((t for t in reversed(times) if t.window == "confirm"), times[-1] if times else None)
+    if time:
+        warning, critical = (_number(limits.warning * 100), _number(limits.critical * 100)) if limits else ("", "")
+        yield _datum("busy", time.busy * 100, "%", warning, critical, "0", "100")
+        for name in ("user", "nice", "system", "iowait", "irq", "softirq", "steal"):
+            yield _datum(name, getattr(time, name) * 100, "%", "", "", "0", "100")
+    if load := facts.last(LoadAverage):
+        for minutes, value in ((1, load.load1), (5, load.load5), (15, load.load15)):
+            yield _datum(f"load{minutes}", value, "", "", "", "0")
+
+
+def _datum(label: str, value: float, unit: str, *limits: str) -> str:
+    """'label'=value[UOM];[warn];[crit];[min];[max]; a quote in a label is doubled, an equals sign is not allowed."""
+    quoted = label.replace("'", "''").replace("=", "-")
+    return ";".join([f"'{quoted}'={_number(value)}{unit}", *limits])
+
+
+def _number(value: float) -> str:
+    """Digits and a point only: the guidelines know no exponents."""
+    text = f"{value:.2f}"
+    return text.rstrip("0").rstrip(".")

@@ -1,0 +1,148 @@
+"""The runbooks: a target goes in, jobs come out; and the one way from jobs to a report."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from rbdiag import __version__
+from rbdiag.deadline import Deadline
+from rbdiag.diagnose import Diagnosis, diagnose
+from rbdiag.model import (
+    EXIT_BUG,
+    CheckRow,
+    Contact,
+    Cost,
+    Fact,
+    Finding,
+    Gap,
+    Mark,
+    Moment,
+    Report,
+    Severity,
+    Status,
+)
+from rbdiag.runner import Bug, Job, run
+
+NAMES = ("cpu",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run is going to do: the jobs in the order they are shown, and what is known beforehand."""
+
+    runbook: str
+    target: str
+    jobs: tuple[Job, ...]
+    given: tuple[Fact, ...] = ()
+
+
+def investigate(
+    plan: Plan,
+    deadline: Deadline,
+    *,
+    skip: Mapping[str, Gap] | None = None,
+    contacts: Iterable[Contact] = (),
+    fail_on: Severity | None = Severity.WARNING,
+    on_row: Callable[[CheckRow], None] | None = None,
+) -> tuple[Report, tuple[Bug, ...]]:
+    """Run the plan until the deadline and judge what it brought.
+
+    `fail_on` is the lowest severity that makes the exit code non-zero, None for never; it hides no exit code of
+    3 and above. The bugs met on the way, in checks or in rules, are returned to be told aloud.
+    """
+    started, begin = round(time.time(), 3), time.monotonic()
+    outcome = run(plan.jobs, deadline, plan.given, dict(skip or {}), on_row)
+    report = Report(
+        runbook=plan.runbook,
+        target=plan.target,
+        host=socket.gethostname(),
+        started_at=started,
+        duration=0.0,
+        status=Status.UNKNOWN,
+        exit_code=3,
+        summary="",
+        findings=(),
+        checks=outcome.rows,
+        facts=outcome.facts,
+        contacts=tuple(contacts),
+        rbdiag_version=__version__,
+    )
+    report, bugs = judge(report, fail_on=fail_on, bugs=outcome.bugs)
+    times = time.process_time()
+    return replace(report, duration=round(time.monotonic() - begin, 3), cost=Cost(cpu_seconds=round(times, 3))), bugs
+
+
+def judge(
+    report: Report, *, fail_on: Severity | None = Severity.WARNING, bugs: tuple[Bug, ...] = ()
+) -> tuple[Report, tuple[Bug, ...]]:
+    """The same report with its findings, marks, status and exit code made anew from its facts and gaps."""
+    diagnosis = diagnose(report.facts)
+    bugs += tuple(Bug(f"rule {name}", error) for name, error in diagnosis.broken)
+    rows = tuple(replace(row, mark=_mark(row, diagnosis)) for row in report.checks)
+    status = _status(rows, diagnosis)
+    code = _exit_code(status, diagnosis, fail_on)
+    if bugs and code in (0, 3):
+        code = EXIT_BUG
+    judged = replace(
+        report,
+        status=status,
+        exit_code=code,
+        summary=_summary(status, rows, diagnosis),
+        findings=diagnosis.findings,
+        checks=rows,
+        timeline=_timeline(diagnosis.findings),
+    )
+    return judged, bugs
+
+
+def _mark(row: CheckRow, diagnosis: Diagnosis) -> Mark:
+    """The worst that a finding says on the evidence of this check; a gap where there is no such finding."""
+    worst = max(
+        (f.severity for f in diagnosis.findings if any(e.check == row.name for e in f.evidence)),
+        default=None,
+    )
+    if worst is not None and (worst > Severity.NOTE or row.gap is None):
+        return {Severity.NOTE: "note", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}[worst]  # type: ignore[return-value]  # each is a Mark
+    return "gap" if row.gap else "ok"
+
+
+def _status(rows: Iterable[CheckRow], diagnosis: Diagnosis) -> Status:
+    worst = max((f.severity for f in diagnosis.findings), default=Severity.NOTE)
+    if worst > Severity.NOTE:
+        return Status.CRITICAL if worst is Severity.CRITICAL else Status.WARNING
+    blind = any(row.gap and row.decides for row in rows) or all(row.gap for row in rows)
+    return Status.UNKNOWN if blind or diagnosis.broken else Status.OK
+
+
+def _exit_code(status: Status, diagnosis: Diagnosis, fail_on: Severity | None) -> int:
+    if status in (Status.OK, Status.UNKNOWN):
+        return status.exit_code
+    worst = max(f.severity for f in diagnosis.findings)
+    return status.exit_code if fail_on is not None and worst >= fail_on else 0
+
+
+def _summary(status: Status, rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -> str:
+    """The one sentence a pager can show."""
+    if status in (Status.WARNING, Status.CRITICAL):
+        return diagnosis.findings[0].summary
+    ran = sum(row.gap is None for row in rows)
+    if status is Status.UNKNOWN:
+        blind = ", ".join(row.name for row in rows if row.gap and (row.decides or ran == 0))
+        return f"cannot tell: {blind or 'a rule'} could not run; nothing bad was seen by the rest"
+    note = f"; {diagnosis.findings[0].summary}" if diagnosis.findings else ""
+    seen = "nothing wrong" if ran == len(rows) else f"nothing wrong in the {ran} of {len(rows)} checks that ran"
+    return seen + note
+
+
+def _timeline(findings: Iterable[Finding]) -> tuple[Moment, ...]:
+    """Everything in the evidence that happened at a known time before the run, oldest first."""
+    moments = {
+        Moment(at, fact.check, str(fact))
+        for finding in findings
+        for fact in finding.evidence
+        if (at := getattr(fact, "happened_at", None)) is not None
+    }
+    return tuple(sorted(moments, key=lambda m: (m.at, m.source, m.text)))

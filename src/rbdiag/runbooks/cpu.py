@@ -1,0 +1,119 @@
+"""The high-CPU runbook: which checks, in which order, on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rbdiag.deadline import Deadline
+from rbdiag.facts.cpu import CpuThresholds, ProcessCpu, ServiceCpu, Throttle
+from rbdiag.model import Fact, Facts
+from rbdiag.runbooks import Plan
+from rbdiag.runner import Job
+
+CHECKS = (
+    "cpu.time",
+    "cpu.processes",
+    "cpu.confirm",
+    "cpu.throttling",
+    "cpu.frequency",
+    "host.pressure",
+    "host.memory",
+    "host.disks",
+    "host.tasks",
+    "host.kernel-log",
+    "svc.units",
+    "cpu.requests",
+    "cpu.profilers",
+    "cpu.profile",
+)
+# From this many cores on, the service manager and the access log are asked about a service.
+_WORTH_ASKING = 0.25
+_ASKED = 3
+
+
+def plan(
+    *,
+    top: int,
+    interval: float,
+    pid: int | None,
+    profile: float | None,
+    flame_graph: str,
+    warning: float,
+    critical: float,
+    service: str,
+    since: float,
+) -> Plan:
+    """The checks of one run. Thresholds are parts (0 to 1) of the usable CPUs, `since` is seconds since the epoch.
+
+    `service` is a unit to ask about even where it is not busy, "" for none; `profile` is how many seconds to profile
+    the process at fault, None for not at all.
+    """
+    from rbdiag.collect import cgroup, cpu, host, requests, svc
+
+    def unit_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
+        busy = [s.unit for s in _busy_services(facts) if s.unit]
+        limited = [t.unit for t in facts.of(Throttle) if t.unit and t.throttled]
+        return svc.units([*([service] if service else []), *busy, *limited], deadline)
+
+    def request_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
+        asked = []
+        for s in _busy_services(facts):
+            members = [p.pid for p in _latest(facts) if p.service == s.subject]
+            asked.append((s.subject, [s.root_pid, *(m for m in members if m != s.root_pid)][:8]))
+        return requests.request_rates(asked, deadline)
+
+    def profiler_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
+        from rbdiag.collect import profile as profiling
+
+        busiest = _at_fault(facts, pid)
+        yield from profiling.tools(busiest.runtime if busiest else "native", deadline)
+
+    def profile_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
+        from rbdiag.collect import profile as profiling
+
+        busiest = _at_fault(facts, pid)
+        if busiest is None or profile is None:
+            return
+        yield from profiling.profile(
+            busiest.pid, busiest.start_ticks, busiest.subject, busiest.runtime, profile, flame_graph, deadline
+        )
+
+    jobs = [
+        Job("cpu.time", "host", lambda d, _: cpu.host(interval, d), decides=True),
+        Job("cpu.processes", "host", lambda d, _: cpu.processes(interval, top, pid, d), decides=True),
+        Job("cpu.confirm", "host", lambda d, f: cpu.confirm(top, pid, d, f), after=("cpu.time", "cpu.processes")),
+        Job("cpu.throttling", "host", lambda d, _: cgroup.throttling(interval, d)),
+        Job("cpu.frequency", "host", lambda d, _: host.frequency(interval, d)),
+        Job("host.pressure", "host", lambda d, _: host.pressure(interval, d)),
+        Job("host.memory", "host", lambda d, _: host.memory(interval, d)),
+        Job("host.disks", "host", lambda d, _: host.disks(interval, d)),
+        Job("host.tasks", "host", lambda d, _: host.tasks(interval, d)),
+        Job("host.kernel-log", "host", lambda d, _: host.kernel_log(since, d)),
+        Job("svc.units", service or "the busy services", unit_check, after=("cpu.processes", "cpu.throttling")),
+        Job("cpu.requests", "the busy services", request_check, after=("cpu.processes",)),
+        Job("cpu.profilers", "host", profiler_check, after=("cpu.processes",)),
+    ]
+    if profile is not None:
+        jobs.append(Job("cpu.profile", "the busiest process", profile_check, after=("cpu.processes", "cpu.confirm")))
+    given = (CpuThresholds(subject="settings", warning=warning, critical=critical), host.standing())
+    return Plan("cpu", f"pid {pid}" if pid else service or "this host", tuple(jobs), given)
+
+
+def _latest(facts: Facts) -> tuple[ProcessCpu, ...]:
+    """The processes of the latest window, the busiest first."""
+    seen = facts.of(ProcessCpu)
+    confirmed = [p for p in seen if p.window == "confirm"]
+    return tuple(sorted(confirmed or seen, key=lambda p: -p.share))
+
+
+def _busy_services(facts: Facts) -> list[ServiceCpu]:
+    """The services worth asking about, as the first window shows them."""
+    return [s for s in facts.of(ServiceCpu) if s.window == "first" and s.share >= _WORTH_ASKING][:_ASKED]
+
+
+def _at_fault(facts: Facts, pid: int | None) -> ProcessCpu | None:
+    """The process to profile: the one asked for, else the busiest that is not of low priority or the kernel's own."""
+    processes = _latest(facts)
+    if pid is not None:
+        return next((p for p in processes if p.pid == pid), None)
+    return next((p for p in processes if not p.low_priority and p.runtime != "kernel"), None)
