@@ -29,6 +29,16 @@ class Deadline:
             raise OutOfTime
         return left if most is None else min(left, most)
 
+    def window(self, seconds: float) -> float:
+        """How long to observe: as asked, or less where the time left would not do to tell what was seen.
+
+        Raises OutOfTime where that leaves nothing worth observing (a tenth of a second).
+        """
+        fits = min(seconds, self.left() * 0.7 - 0.05)
+        if fits < min(0.1, seconds):
+            raise OutOfTime
+        return fits
+
     def sleep(self, seconds: float) -> None:
         """Sleep that long. Raises OutOfTime, without sleeping, where that would end after the deadline."""
         if seconds > self.left():

@@ -156,7 +156,8 @@ def _time(text: str, where: str) -> float:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
-    if moment is None or moment.tzinfo is None or not 1970 < moment.year < 9999:
+    # In its first and last year a time can be one that another zone has no name for.
+    if moment is None or moment.tzinfo is None or not 1 < moment.year < 9999:
         raise RecordError(f"{where} in the report is no RFC 3339 time with a zone: {_shown(text)}")
     return ((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)) / 1_000_000
 
@@ -209,8 +210,8 @@ def _fits(value: object, hint: Any) -> bool:
     if isinstance(value, bool) or value is None:
         return hint is type(value)
     if isinstance(value, int | float):
-        # json reads 1e999 as infinity.
-        return (hint is float or hint is type(value)) and math.isfinite(value) and abs(value) < _limit(value)
+        # json reads 1e999 as infinity, and knows NaN; neither is less than infinity.
+        return (hint is float or hint is type(value)) and abs(value) < _limit(value)
     return hint is type(value)
 
 

@@ -7,11 +7,9 @@ is entered only at its beginning and given back by nobody (possessive quantifier
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    import re
+from typing import Literal
 
 MASK = "***"
 
@@ -19,10 +17,15 @@ MASK = "***"
 # a header that takes the rest of its line; a word that means a secret only if the value looks like one; nothing.
 _Kind = Literal["secret", "file", "plural", "header", "weak", ""]
 
-_SECRET_WORDS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_SECRET_WORDS = _words(
     "password passwd passphrase passcode pass pwd pw psk otp secret credential cred creds token bearer apikey "
     "requirepass masterauth masterpass storepass keypass passin passout dbpass userpass setcookie sessionid "
-    "phpsessid jsessionid cookie authorization".split()
+    "phpsessid jsessionid cookie authorization"
 )
 _SECRET_ENDINGS = (
     "password", "passwd", "passphrase", "secret", "token", "userpwd", "apikey", "secretkey", "accesskey",
@@ -31,9 +34,9 @@ _SECRET_ENDINGS = (
 _HEADERS = frozenset(("authorization", "cookie"))
 _PLURALS = frozenset(("passwords", "secrets", "tokens", "keys", "credentials"))
 # Secret only if the value looks random, or in the query of a URL.
-_WEAK_WORDS = frozenset("key auth sig signature session sid".split())
+_WEAK_WORDS = _words("key auth sig signature session sid")
 # Names such as token_ttl speak about a secret and do not hold it.
-_ABOUT = frozenset(
+_ABOUT = _words(
     "file files filename path dir directory folder name type kind url uri endpoint host port user username owner "
     "length len size count max min limit budget policy age expiry expires expire expiration ttl lifetime timeout "
     "interval rotation duration enabled disabled required optional allowed algorithm alg format encoding header field "
@@ -41,26 +44,26 @@ _ABOUT = frozenset(
     "authentication plugin validator validation hint prompt stdin fd command cmd program reset change changed version "
     "usage domain secure samesite error errors failure failures invalid expired status bucket ref selector mount "
     "volume scope scopes audience issuer rate total used service controller filter handler factory exception util "
-    "utils config interceptor encoder converter repository impl job task test".split()
+    "utils config interceptor encoder converter repository impl job task test"
 )
-_WITHOUT = frozenset("no ask prompt skip without".split())
-_PASSES_ON = frozenset("proxy fastcgi uwsgi scgi grpc memcached by".split())  # proxy_pass and its like
-_FILE_KEYS = frozenset("private client server tls ssl ssh host cert certificate ca".split())
-_NO_SECRET_KEYS = frozenset(
+_WITHOUT = _words("no ask prompt skip without")
+_PASSES_ON = _words("proxy fastcgi uwsgi scgi grpc memcached by")  # proxy_pass and its like
+_FILE_KEYS = _words("private client server tls ssl ssh host cert certificate ca")
+_NO_SECRET_KEYS = _words(
     "primary foreign sort partition cache routing unique row range index column object group message event lookup "
-    "search composite shard order config property metric label lock redis s3 topic record field hash map".split()
+    "search composite shard order config property metric label lock redis s3 topic record field hash map"
 )
-_CONSTANTS = frozenset("true false yes no none null nil on off required".split())
+_CONSTANTS = _words("true false yes no none null nil on off required")
 
 # Short options that carry a secret, by program: joined to it (-pX), or as the next argument (-p X).
-_MYSQL = (
+_MYSQL = _words(
     "mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlcheck mariadb-check mysqlimport "
     "mariadb-import mysqlslap mariadb-slap mysqlshow mariadb-show mysqlpump mysqlbinlog mariadb-binlog mysqlsh "
     "mytop innotop xtrabackup mariabackup mariadb-backup innobackupex"
-).split()
-_MONGO = "mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop".split()
-_LDAP = "ldapsearch ldapadd ldapmodify ldapdelete ldapwhoami ldappasswd".split()
-_LOGINS = frozenset("docker podman buildah skopeo nerdctl helm oras crane az oc".split())  # -p means that only in login
+)
+_MONGO = _words("mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop")
+_LDAP = _words("ldapsearch ldapadd ldapmodify ldapdelete ldapwhoami ldappasswd")
+_LOGINS = _words("docker podman buildah skopeo nerdctl helm oras crane az oc")  # -p means that only in login
 _NEXT: dict[str, str] = {
     **dict.fromkeys(_MONGO, "p"), **dict.fromkeys(_LDAP, "w"), "sshpass": "p", "redis-cli": "a", "login": "p",
     "curl": "uUbE", "http": "a", "smbclient": "U", "lftp": "u", "sqlcmd": "P", "bcp": "P", "zip": "P", "unzip": "P",
@@ -71,22 +74,19 @@ _JOINED: dict[str, str] = {**_NEXT, **dict.fromkeys(_MYSQL, "p"), "7z": "p", "7z
 # Options without a value that may stand before them in one word, as in `curl -sku user:password`.
 _BEFORE = {**dict.fromkeys(_MYSQL, "ABCEGHINQRVXcdfijlnoqstvxy"), "curl": "0123456#GIJLNORSZafgijklnqsvp"}
 _CURL_LONG = {"--user": "u", "--proxy-user": "U", "--cookie": "b", "--cert": "E", "--proxy-cert": "E"}
-_PROGRAMS = frozenset(_JOINED) | _LOGINS
+# What sshpass and its like start: from there on the options mean something else.
+_STARTED = _words("ssh scp sftp rsync ssh-copy-id nginx")
+_PROGRAMS = (frozenset(_JOINED) | _LOGINS | _STARTED) - {"login"}
 # Of these values only what follows the sign is secret.
 _USER_AND = {
-    ("curl", "u"): ":",
-    ("curl", "U"): ":",
-    ("curl", "b"): "=",
-    ("curl", "E"): ":",
-    ("http", "a"): ":",
-    ("smbclient", "U"): "%",
-    ("lftp", "u"): ",",
-}
+    ("curl", "u"): ":", ("curl", "U"): ":", ("curl", "E"): ":", ("curl", "b"): "=", ("http", "a"): ":",
+    ("smbclient", "U"): "%", ("lftp", "u"): ",",
+}  # fmt: skip
 
 # A name, then a sign of assignment; after an option blanks are enough. %3D is `=` in a URL inside a URL.
 _ASSIGNMENT = r"""(?mx)
     (?: (?P<line>^[ \t]*+(?:-[ \t]++|export[ \t]++)?+["']?+) | (?<![\w.-]) )
-    (?P<option>-D(?=\w)|--?(?=\w))? (?P<key>[\w.-]++) (?P<close>\\*+["'])?+
+    (?P<option>-D(?=\w)|--?(?=\w))? (?P<key>[\w.-]++) (?P<close>\\*+["']{1,2})?+
     (?: [ \t\0]*+ (?:=>|->|:=|={1,3}|:(?!:)|%3[dD]) (?P<gap>[ \t\0]*+) | (?(option)[ \t\0]++|(?!)) )"""
 # {"name": "DB_PASSWORD", "value": "..."}, on one line or two, in JSON, YAML or XML.
 _NAME_AND_VALUE = r"""(?xi)
@@ -102,13 +102,17 @@ _STATEMENT = r"""(?xi)
 _XML = r"<([\w:.-]++)(?:\s[^<>]*+)?>([^<]++)(?=<)"
 
 _SCHEME = r"(?:bearer|basic|digest|token|negotiate|apikey|aws4-hmac-sha256)[ \t\0]++"
-_OPEN = r"""[bBuUrRfF]{0,2}(?P<quote>\\++["']|\"\"\"|'''|["'])"""
-_BODY = {'"': r'(?:\\.|""|[^"\\\n])*+', "'": r"(?:\\.|''|[^'\\\n])*+"}
+_OPEN = r"""[bBuUrRfF]{0,2}(?P<quote>\\++["']|\"\"\"|'''|\"\"(?=[^\s,;:)\]}"'&])|["'])"""
+# Between single quotes SQL writes '' for one, a shell '\'' or '"'"'; a backslash before these may be a plain one.
+_BODY = {'"': r'(?:\\.|[^"\\\n])*+', "'": r"""(?:\\?'\\''|\\?'"'"'|''|\\.|[^'\\\n])*+"""}
 _BLOCK = r"[|>][-+0-9]{0,2}[ \t]*+\n(?:[ \t]++[^\n]*+(?:\n|\Z))++"
-_BARE = rf"(?:(?i:{_SCHEME}))?+[^\s\0]++"
-# Where a value without quotes ends although no blank follows: the next pair, or the quote around both.
-_CUT = r"""[,;&](?=[\w.-]{1,64}["']?[=:])|["'](?=[\s,;:)}\]]|\Z)|\\+["']|</|\\u0026"""
-_NEXT_PAIR = r"""[,;&]?[ \t]{1,8}[\w.-]{1,64}[ \t]{0,8}[=:]"""
+# Where a value without quotes ends although no blank follows: at the quote around it and its name, or at the next
+# pair. After an option there is no next pair, only a comma in the value.
+_CUT = r"""["'](?=[\s\0,;:)}\]]|\Z)|\\+["']|</|\\u0026"""
+_CUT_OR_PAIR = _CUT + r"""|[,;&](?=["']|[A-Za-z][\w.-]{0,63}(?:=|:[ \t]))"""
+_BARE = rf"(?:(?i:{_SCHEME}))?+(?:(?!{_CUT})[^\s\0])*+"
+_BARE_OR_PAIR = rf"(?:(?i:{_SCHEME}))?+(?:(?!{_CUT_OR_PAIR})[^\s\0])*+"
+_NEXT_PAIR = r"[,;&][ \t]{0,8}[\w.-]{1,64}[ \t]{0,8}[=:]|[ \t]{1,8}[\w.-]{1,64}="
 _CLOSERS = ")]}>,;.\"'&"
 
 _PEM = r"(?s)-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)(?=-----(?:BEGIN|END) |\Z)"
@@ -117,11 +121,11 @@ _PUBLIC = ("CERTIFICATE", "PUBLIC KEY", "X509 CRL", "PARAMETERS")
 _PEM_LINE = r"(?m)^[ \t]*([A-Za-z0-9+/]{60,76}={0,2})[ \t]*$"
 # scheme://user:password@host. A raw slash or quote in the password is wrong but common; host:port/x@y is not meant.
 _USER_INFO = r"""(://[^\s/:@"'\[<>]*+:)(?!\d{1,5}(?:[/?#\s"',;)\\]|\Z))(?:(?!://)[^\s\0])+@"""
-_TOKEN_AS_USER = r"(://)(?=[^\s/@]{0,200}\d)[\w.-]{20,200}(?=@)"
-_BARE_USER_INFO = r"([^\s:/@]+:)[^\s@]+(@(?!sha\d)[\w.-]+(?::\d+)?(?:/[^@]*)?)"
+_LONE_USER = r"(://)(?=[^\s/@]{0,200}\d)[\w.-]{20,200}(?=@)"
+_BARE_USER_INFO = r"([^\s:/@]+:)[^\s@/]+(@(?!sha\d)[\w.-]+(?::\d+)?(?:/[^@]*)?)"
 _WORD = r"""\n|(?:[^\s"'=]*+=|-[A-Za-z]+(?=["']))?+(?:"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')\S*+|\S++"""
-_BEARER = rf"(?i)(?<![\w-])((bearer|basic)[ \t]++)([\w.~+/-]++=*+)"
-_BEARER_TALK = frozenset("auth authentication authorization token tokens realm scheme error is was and or not".split())
+_BEARER = r"(?i)(?<![\w-])((bearer|basic)[ \t]++)([\w.~+/-]++=*+)"
+_BEARER_TALK = _words("auth authentication authorization token tokens realm scheme error is was and or not")
 # Tokens that say themselves what they are. The first group stays.
 _SHAPES = r"""(?x)
     (?<![A-Za-z0-9]) (?:
@@ -142,12 +146,10 @@ _SHAPES = r"""(?x)
 
 def redact(text: str) -> str:
     """The same text, be it a log line, a URL or a whole file, with every secret in it replaced by `***`."""
-    import re
-
     text = re.sub(_PEM, lambda m: m[0] if m[1].endswith(_PUBLIC) else f"-----BEGIN {m[1]}-----{MASK}", text)
     text = re.sub(_PEM_LINE, lambda m: MASK if _mixed(m[1]) else m[0], text)
     text = re.sub(_USER_INFO, rf"\1{MASK}@", text)
-    text = re.sub(_TOKEN_AS_USER, rf"\1{MASK}", text)
+    text = re.sub(_LONE_USER, rf"\1{MASK}", text)
     if "@tcp(" in text or "@unix(" in text:
         text = re.sub(r"\S+", lambda m: _go_dsn(m[0]), text)
     text = re.sub(_BEARER, _bearer, text)
@@ -166,8 +168,6 @@ def redact_command(argv: Sequence[str]) -> str:
     A process that rewrote its title (`nginx: worker process`) has one argument with blanks in it; that is shown
     as it is.
     """
-    import re
-
     words = list(argv)
     while words and not words[-1]:  # what is left where a longer command line was overwritten
         words.pop()
@@ -184,7 +184,7 @@ def redact_command(argv: Sequence[str]) -> str:
             continue
         masked = walk.word(word)
         shown.append(_quoted(masked if masked != word else _argument(word, script)))
-        lone = re.fullmatch(r"--?([A-Za-z][\w.-]+)", word)
+        lone = re.fullmatch(r"--?([A-Za-z][\w.-]+)", word) if masked == word else None
         hide = _kind(lone[1], option=True) if lone else ""
         script = bool(re.fullmatch(r"-[a-z]{0,4}c", word))
     return _printable(" ".join(shown))
@@ -197,8 +197,6 @@ def is_secret(name: str) -> bool:
 
 def _kind(name: str, *, option: bool = False, query: bool = False) -> _Kind:
     """What a name says about its value; `option` and `query` tell where the name stands."""
-    import re
-
     if name in ("PWD", "OLDPWD"):  # the shell's directories; in a connection string the same word is a password
         return "file"
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name[-128:])]
@@ -217,7 +215,7 @@ def _kind(name: str, *, option: bool = False, query: bool = False) -> _Kind:
         if before == "public":
             return ""
         return "file" if before in _FILE_KEYS else "weak" if before in _NO_SECRET_KEYS else "secret"
-    if ("api", "key") in zip(words, words[1:], strict=False) and last != "id":
+    if "api key" in " ".join(words) and last != "id":
         return "secret"
     if last in _WEAK_WORDS or (before, last) == ("session", "id"):
         return "secret" if query else "file" if option and last == "key" else "weak"
@@ -226,8 +224,6 @@ def _kind(name: str, *, option: bool = False, query: bool = False) -> _Kind:
 
 def _stays(kind: _Kind, value: str) -> bool:
     """Whether this value may be shown although its name is one of a secret: it holds none, or is hidden already."""
-    import re
-
     bare = value.strip("\"'")
     if not bare.strip("*") or bare.lower() in _CONSTANTS or re.fullmatch(r"\$\{\w+\}|\{\{[^{}]*\}\}", bare):
         return True
@@ -248,8 +244,6 @@ def _mixed(run: str) -> bool:
 
 def _sweep(pattern: str, text: str) -> str:
     """Hide what stands behind each match, where the name in the match (if it has one) is that of a secret."""
-    import re
-
     find = re.compile(pattern)
     parts: list[str] = []
     done = at = 0
@@ -260,7 +254,8 @@ def _sweep(pattern: str, text: str) -> str:
         if key := name.get("key"):
             query = text[match.start("key") - 1 : match.start("key")] in ("?", "&")
             kind = _kind(key, option=bool(name.get("option")), query=query)
-        if not kind:
+        # What stays whatever follows is told from its first characters: to look for its end each time is quadratic.
+        if not kind or (kind in ("file", "weak") and _stays(kind, _head(text, at))):
             continue
         start, end = _value(text, match, kind)
         if start < end and not _stays(kind, text[start:end]):
@@ -269,35 +264,36 @@ def _sweep(pattern: str, text: str) -> str:
     return "".join(parts) + text[done:]
 
 
+def _head(text: str, at: int) -> str:
+    return text[at : at + 256].strip("\"' ").partition(" ")[0]
+
+
 def _value(text: str, match: re.Match[str], kind: _Kind) -> tuple[int, int]:
     """From where to where the value behind this match goes, without the quotes around it."""
-    import re
-
     at, name = match.end(), match.groupdict()
     if name.get("option") and name["gap"] is None and re.compile(r"--[A-Za-z]|-[A-Za-z](?!\S)").match(text, at):
         return at, at  # two options in a row: the first has no value
     if opened := re.compile(_OPEN).match(text, at):
         return opened.end(), _closing(text, opened.end(), opened["quote"])
+    if text.startswith("[", at):
+        return at + 1, _end(r"[^\]\n]*+", text, at + 1)
     if kind == "header":
         if scheme := re.compile(f"(?i){_SCHEME}").match(text, at):
             at = scheme.end()
         around = text[match.start("key") - 1 : match.start("key")]
         return at, _until(text, around if around in ("'", '"') and not name["close"] else "\n", at)
-    if text.startswith("[", at):
-        return at + 1, _end(r"[^\]\n]*+", text, at + 1)
-    if re.compile(r"""\{(?=[\s"'{}\\]|\Z|[\w.-]{1,64}["']?[ \t]?[:=])""").match(text, at):
-        return at, at  # a table: its own names decide
+    if re.compile(r"""\$\{\w+\}|\{(?=[\s"'{}\\]|\Z|[\w.-]{1,64}["']?[ \t]?[:=])""").match(text, at):
+        return at, at  # a reference, or a table whose own names decide
     if block := re.compile(_BLOCK).match(text, at):
         return at, block.end()
     if name.get("line") is not None and name["gap"] and not name.get("option"):
         # `password = correct horse` on a line of its own: an INI or YAML value may have blanks in it.
         end = _until(text, "\n", at)
-        cut = re.search(_NEXT_PAIR, text[at:end])
+        if pair := re.compile(_NEXT_PAIR).search(text, at, end):
+            end = pair.start()
     else:
-        end = _end(_BARE, text, at)
-        cut = re.search(_CUT, text[at:end])
-    found = text[at : at + cut.start() if cut else end]
-    return at, at + len(found.rstrip(_CLOSERS + " \t\r"))
+        end = _end(_BARE if name.get("option") else _BARE_OR_PAIR, text, at)
+    return at, at + len(text[at:end].rstrip(_CLOSERS + " \t\r"))
 
 
 def _closing(text: str, at: int, quote: str) -> int:
@@ -305,8 +301,7 @@ def _closing(text: str, at: int, quote: str) -> int:
     if len(quote) > 1:  # three quotes, or quotes that are themselves escaped
         return _until(text, quote, at)
     end = _end(_BODY[quote], text, at)
-    # 'it'\''s' and 'it'"'"'s' are one word to a shell.
-    return _end(rf"""(?:{quote}(?:\w|\\'|"'")[^\s,;)\]}}]*+)?+""", text, end)
+    return _end(rf"(?:{quote}\w[^\s,;)\]}}]*+)?+", text, end)  # a shell reads 'a'b as one word
 
 
 def _until(text: str, mark: str, at: int) -> int:
@@ -316,8 +311,6 @@ def _until(text: str, mark: str, at: int) -> int:
 
 
 def _end(pattern: str, text: str, at: int) -> int:
-    import re
-
     match = re.compile(pattern).match(text, at)
     return match.end() if match else at
 
@@ -377,8 +370,6 @@ class _Walk:
 
 def _argument(word: str, script: bool) -> str:
     """One argument whose end is certain; `script` says that it is itself a command line."""
-    import re
-
     assignment = re.match(r"(?s)((?:-D(?=\w)|--?)?([\w.-]++)=)(.+)", word)
     if assignment and not script:
         kind = _kind(assignment[2], option=word.startswith("-"))
@@ -413,8 +404,6 @@ def _xml(match: re.Match[str]) -> str:
 
 
 def _quoted(word: str) -> str:
-    import re
-
     return word if re.fullmatch(r"[\w@%+=:,./*-]+", word) else "'" + word.replace("'", "'\\''") + "'"
 
 

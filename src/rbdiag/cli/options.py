@@ -94,10 +94,10 @@ def of_runbook(runbook: str) -> Callable[[Run], Callable[..., int]]:
     def decorate(command: Run) -> Callable[..., int]:
         @wraps(command)
         def with_run(
-            *args: Any, deadline: float | None, since: float, service: str, only: tuple[str, ...],
+            *args: Any, deadline: float | None, since: float, service: str | None, only: tuple[str, ...],
             skip: tuple[str, ...], **others: Any,
         ) -> int:  # fmt: skip
-            run = RunOptions(deadline=deadline, since=since, service=service, only=only, skip=skip)
+            run = RunOptions(deadline=deadline, since=since, service=service or "", only=only, skip=skip)
             return command(*args, run=run, **others)
 
         return _stack(
@@ -106,7 +106,7 @@ def of_runbook(runbook: str) -> Callable[[Run], Callable[..., int]]:
                          help=f"End by then, whatever hangs.  [default: {DEADLINE:g}]"),
             click.option("--since", metavar="WHEN", type=Since(), default="1h", show_default=True,
                          help="How far back to read logs: 90s, 15m, 2h, 3d, or an RFC 3339 time."),
-            click.option("-s", "--service", metavar="NAME", type=Service(), default="",
+            click.option("-s", "--service", metavar="NAME", type=Service(),
                          help="The service unit at fault, or a target of the settings file."),
             click.option("--only", metavar="CHECK", type=check, multiple=True,
                          help="Run this check alone, with those it builds on; repeatable."),

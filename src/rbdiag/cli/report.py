@@ -17,16 +17,17 @@ from rbdiag.cli.options import FAIL_ON, RunOptions, ShowOptions
 from rbdiag.cli.progress import Progress
 from rbdiag.cli.streams import UNKNOWN, columns, deliver, err, say, write
 from rbdiag.deadline import Deadline
-from rbdiag.model import CheckRow, Contact, Gap, Report, Status
+from rbdiag.model import CheckRow, Gap, Report, Status
 from rbdiag.render import RenderOptions, render
 from rbdiag.runbooks import Plan, investigate
 from rbdiag.runner import Bug, Job
+from rbdiag.settings import Settings, contacts_for
 
 
-def run(
-    plan: Plan, deadline: Deadline, contacts: Iterable[Contact], options: RunOptions, show: ShowOptions, *, top: int
+def carry_out(
+    plan: Plan, seconds: float, settings: Settings, options: RunOptions, show: ShowOptions, *, top: int
 ) -> int:
-    """Run the plan until the deadline, show the report, and return the exit status."""
+    """Run the plan for at most so many seconds, show the report, and return the exit status."""
     told = 0
 
     def on_row(row: CheckRow) -> None:
@@ -40,12 +41,14 @@ def run(
     with _children_end_with_us(), progress or nullcontext():
         report, bugs = investigate(
             plan,
-            deadline,
+            Deadline(seconds),
             skip=left_out(plan.jobs, options.only, options.skip),
-            contacts=contacts,
             fail_on=FAIL_ON[show.fail_on],
             on_row=on_row,
         )
+    # Whom to call depends on what is at fault, which is known only now.
+    concerned = {subject for finding in report.findings for subject in (finding.subject, *finding.about)}
+    report = replace(report, contacts=tuple(contacts_for(settings, plan.runbook, concerned)))
     return finish(report, bugs, show, top=top, told=told)
 
 

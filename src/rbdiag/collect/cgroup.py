@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbdiag.collect import proc
-from rbdiag.collect.cpu import fit
 from rbdiag.collect.service import container_of, unit_of
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import QuotaScan, Throttle, Window
@@ -102,17 +101,22 @@ def throttling(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     if not trees:
         raise CannotLook(Gap("missing", "no cgroup tree with CPU control is mounted here", "run it on the host itself"))
     groups, looked, complete = _limited(trees)
-    deadline.sleep(fit(seconds, deadline))
+    deadline.sleep(deadline.window(seconds))
     facts = [fact for group in groups if (fact := _throttle("first", group)) is not None]
     yield QuotaScan(
-        subject="host", groups=looked, limited=len(groups), throttled=sum(f.throttled > 0 for f in facts), complete=complete
+        subject="host",
+        groups=looked,
+        limited=len(groups),
+        throttled=sum(f.throttled > 0 for f in facts),
+        complete=complete,
     )
     yield from sorted(facts, key=lambda f: -f.throttled_seconds)
 
 
 def _limited(trees: list[Hierarchy]) -> tuple[list[_Group], int, bool]:
     """The groups with a quota, how many groups were looked at, and whether that was all of them."""
-    found, looked = [], 0
+    found: list[_Group] = []
+    looked = 0
     for tree in trees:
         stack = [("", 0)]
         while stack:
@@ -164,11 +168,11 @@ def _throttle(window: Window, group: _Group) -> Throttle | None:
     key, unit_ns = ("throttled_usec", 1000) if group.tree.version == 2 else ("throttled_time", 1)
     unit = unit_of(group.path)
     return Throttle(
-        subject=unit or container_of(group.path) or f"cgroup {group.path}", window=window, mount=group.tree.mount, path=group.path,
-        version=group.tree.version, seconds=seconds, periods=periods, throttled=now["nr_throttled"] - then["nr_throttled"],
+        subject=unit or container_of(group.path) or f"cgroup {group.path}", unit=unit, window=window,
+        mount=group.tree.mount, path=group.path, version=group.tree.version, members=_members(full),
+        seconds=seconds, periods=periods, throttled=now["nr_throttled"] - then["nr_throttled"],
         throttled_seconds=(now.get(key, 0) - then.get(key, 0)) * unit_ns / 1e9, quota=group.quota,
         used=None if used is None or group.used is None else (used - group.used) / 1e9 / seconds,
-        members=_members(full), unit=unit,
     )  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from rbdiag.collect import proc
+from rbdiag.collect import pressure, proc
 from rbdiag.collect.service import Owner, Owners, doing, runtime_of
-from rbdiag.deadline import Deadline, OutOfTime
+from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import (
     Births,
     CoreTime,
@@ -46,18 +46,10 @@ CONFIRM_SECONDS = 2.5
 _SCHED_BATCH, _SCHED_IDLE = 3, 5
 
 
-def fit(seconds: float, deadline: Deadline) -> float:
-    """The window that fits: as asked, or what leaves time to tell what was seen. Raises OutOfTime below 0.1 s."""
-    fits = min(seconds, deadline.left() * 0.7 - 0.05)
-    if fits < min(0.1, seconds):
-        raise OutOfTime
-    return fits
-
-
 def host(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     """CPU time of the whole host by kind, of its busiest CPUs, scheduler rates, load and supply."""
     before = proc.host_stat()
-    deadline.sleep(fit(seconds, deadline))
+    deadline.sleep(deadline.window(seconds))
     yield from host_facts("first", before, proc.host_stat())
     yield load()
     yield supply()
@@ -75,7 +67,9 @@ def host_facts(window: Window, before: proc.HostStat, after: proc.HostStat) -> I
         if name in before.cores:
             p = proc.parts(before.cores[name], ticks)
             busy = p[0] + p[1] + p[2] + p[5] + p[6]
-            cores.append(CoreTime(subject=name, window=window, busy=busy, system=p[2], irq=p[5], softirq=p[6], steal=p[7]))
+            cores.append(
+                CoreTime(subject=name, window=window, busy=busy, system=p[2], irq=p[5], softirq=p[6], steal=p[7])
+            )
     yield from sorted(cores, key=lambda core: -core.busy)[:_CORES_SHOWN]
     yield KernelRates(
         subject="host", window=window, runnable=after.runnable, blocked=after.blocked,
@@ -89,7 +83,12 @@ def load() -> LoadAverage:
     one, five, fifteen, tasks, _ = proc.read("/proc/loadavg", 256).split()
     runnable, total = tasks.split(b"/")
     return LoadAverage(
-        subject="host", load1=float(one), load5=float(five), load15=float(fifteen), runnable=int(runnable), tasks=int(total)
+        subject="host",
+        load1=float(one),
+        load5=float(five),
+        load15=float(fifteen),
+        runnable=int(runnable),
+        tasks=int(total),
     )
 
 
@@ -138,12 +137,19 @@ def confirm(top: int, focus: int | None, deadline: Deadline, facts: Facts) -> It
 
     A burst shorter than the two windows together is no fault, and a verdict must not rest on one second.
     """
-    if suspicious(facts):
-        yield from _observe("confirm", CONFIRM_SECONDS, top, focus, deadline)
+    if not suspicious(facts):
+        return
+    try:
+        stalls = pressure.read()
+    except CannotLook:
+        stalls = None  # the check host.pressure has said so
+    yield from _observe("confirm", CONFIRM_SECONDS, top, focus, deadline)
+    if stalls is not None:
+        yield from pressure.since(stalls)
 
 
 def _observe(window: Window, seconds: float, top: int, focus: int | None, deadline: Deadline) -> Iterator[Fact]:
-    seconds = fit(seconds, deadline)
+    seconds = deadline.window(seconds)
     sample: Callable[[], dict[int, int]] = proc.cpu_clocks if proc.foreign_clocks_work() else proc.cpu_times
     host_before, began, born = proc.host_stat(), time.monotonic(), proc.uptime()
     first = sample()
@@ -219,7 +225,7 @@ def _close_look(
             continue
         base = found[pid] = _Base(stat, clocks[pid])
         busy = moved.get(pid, 0) / 1e9 / seconds
-        if 1 < stat.threads and readable > 0 and busy >= _THREADS_FROM / 2:
+        if stat.threads > 1 and readable > 0 and busy >= _THREADS_FROM / 2:
             base.tasks = _tasks(pid, readable)
             readable -= len(base.tasks)
         else:
@@ -256,7 +262,7 @@ def _io(pid: int) -> tuple[int, int] | None:
 
 def _users() -> dict[int, str]:
     """Names of users from the local file only: a directory service may hang, and a number is an answer too."""
-    names = {}
+    names: dict[int, str] = {}
     try:
         for line in proc.text(proc.read("/etc/passwd", 1 << 20)).splitlines():
             part = line.split(":")
@@ -323,8 +329,8 @@ def _process(
         subject=proc.subject(stat.name, pid), window=window, seconds=whole, pid=pid, start_ticks=stat.start,
         name=stat.name, command=command, user=_user(pid), age=age, state=stat.state, nice=stat.nice,
         background=stat.policy in (_SCHED_BATCH, _SCHED_IDLE), threads=stat.threads, share=share,
-        user_share=share - system_share, system_share=system_share, wait=None if waited is None else waited / 1e9 / over,
-        rss=stat.rss, read_rate=read_rate, write_rate=write_rate, allowed_cpus=allowed,
+        user_share=share - system_share, system_share=system_share,
+        wait=None if waited is None else waited / 1e9 / over, rss=stat.rss, read_rate=read_rate, write_rate=write_rate, allowed_cpus=allowed,
         parent=proc.subject(parent.name, parent.pid) if parent else "",
         runtime=runtime_of(stat, look_inside=share >= _HOT / 2) if closely or share >= _THREADS_FROM else "unknown",
         service=owner.name, service_kind=owner.kind, root=proc.subject(owner.root.name, owner.root.pid),

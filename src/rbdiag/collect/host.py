@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rbdiag.collect import proc
-from rbdiag.collect.cpu import fit
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import Frequency
 from rbdiag.facts.host import (
@@ -20,7 +19,6 @@ from rbdiag.facts.host import (
     KernelEventKind,
     Memory,
     Paging,
-    Pressure,
     Standing,
     TaskStates,
     Wait,
@@ -31,7 +29,7 @@ from rbdiag.model import CannotLook, Fact, Gap
 
 def standing() -> Standing:
     """Known without looking long: who we are, and what is there to be spoken to."""
-    path = os.environ.get("PATH", "").split(":") + ["/usr/bin", "/bin"]
+    path = [*os.environ.get("PATH", "").split(":"), "/usr/bin", "/bin"]
     return Standing(
         subject="rbdiag",
         root=os.geteuid() == 0,
@@ -40,46 +38,10 @@ def standing() -> Standing:
     )
 
 
-def parse_pressure(data: bytes) -> dict[str, dict[str, float]]:
-    """`some avg10=… avg60=… avg300=… total=…` lines; total is in microseconds. Source: accounting/psi."""
-    rows = {}
-    for line in proc.text(data).splitlines():
-        kind, *fields = line.split()
-        rows[kind] = {key: float(value) for key, _, value in (f.partition("=") for f in fields)}
-    return rows
-
-
-def pressure(seconds: float, deadline: Deadline) -> Iterator[Fact]:
-    """Which part of the window tasks waited for CPU, memory and disks."""
-    resources = ("cpu", "memory", "io")
-    try:
-        before = {name: parse_pressure(proc.read(f"/proc/pressure/{name}", 512)) for name in resources}
-    except OSError as error:
-        # EOPNOTSUPP: built in, but switched off at boot
-        raise CannotLook(
-            Gap("missing", f"this kernel shows no pressure information ({error.strerror})", "boot with psi=1 (Linux 4.20 and later)")
-        ) from error
-    began = time.monotonic()
-    deadline.sleep(fit(seconds, deadline))
-    took = time.monotonic() - began
-    for name in resources:
-        after = parse_pressure(proc.read(f"/proc/pressure/{name}", 512))
-
-        def part(kind: str, name: str = name, after: dict[str, dict[str, float]] = after) -> float:
-            if kind not in after:  # `full` of cpu came with Linux 5.13
-                return 0.0
-            return min(1.0, (after[kind]["total"] - before[name][kind]["total"]) / 1e6 / took)
-
-        yield Pressure(
-            subject="host", resource=name, seconds=took, some=part("some"), full=part("full"),  # type: ignore[arg-type]
-            some_avg10=after["some"]["avg10"] / 100,
-        )  # fmt: skip
-
-
 def memory(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     """Memory now, and the pages moved and scanned per second."""
     before, began = proc.pairs(proc.read("/proc/vmstat", 32768)), time.monotonic()
-    deadline.sleep(fit(seconds, deadline))
+    deadline.sleep(deadline.window(seconds))
     after, took = proc.pairs(proc.read("/proc/vmstat", 32768)), time.monotonic() - began
     info = proc.pairs(proc.read("/proc/meminfo", 16384))
     yield Memory(
@@ -118,7 +80,7 @@ def disks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     before, began = parse_disks(proc.read("/proc/diskstats", 1 << 20)), time.monotonic()
     if not before:
         raise CannotLook(Gap("missing", "no disk shows in /proc/diskstats", "run it on the host itself"))
-    deadline.sleep(fit(seconds, deadline))
+    deadline.sleep(deadline.window(seconds))
     after, took = parse_disks(proc.read("/proc/diskstats", 1 << 20)), time.monotonic() - began
     rows = []
     for name, now in after.items():
@@ -130,10 +92,13 @@ def disks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
         done = reads + writes
         rows.append(
             DiskUse(
-                subject=f"disk {name}", util=min(1.0, busy / 1000 / took), read_rate=sectors_read * 512 / took,
-                write_rate=sectors_written * 512 / took, queue=queued / 1000 / took,
+                subject=f"disk {name}",
+                util=min(1.0, busy / 1000 / took),
+                read_rate=sectors_read * 512 / took,
+                write_rate=sectors_written * 512 / took,
+                queue=queued / 1000 / took,
                 wait_seconds=(ms_read + ms_written) / 1000 / done if done else 0.0,
-            )  # fmt: skip
+            )
         )
     yield from sorted(rows, key=lambda row: (-row.util, row.subject))[:_DISKS_SHOWN]
 
@@ -149,9 +114,10 @@ _WAITS: tuple[tuple[Wait, tuple[str, ...]], ...] = (
         "disk",
         (
             "io_schedule", "iomap", "blk_", "bio_", "submit_bio", "wait_on_page", "folio_wait", "__folio_lock",
-            "wait_on_buffer", "__wait_on_buffer", "jbd2", "ext4", "xfs", "xlog", "btrfs", "f2fs", "zil_", "txg_", "cv_wait_io",
-            "rq_qos", "wbt_", "balance_dirty", "dm_", "md_", "raid", "throtl", "blkdev", "do_get_write_access",
-            "wait_transaction", "__lock_page", "filemap", "generic_file", "direct_io", "dio_", "swap_read", "get_request",
+            "wait_on_buffer", "__wait_on_buffer", "jbd2", "ext4", "xfs", "xlog", "btrfs", "f2fs", "zil_", "txg_",
+            "cv_wait_io", "rq_qos", "wbt_", "balance_dirty", "dm_", "md_", "raid", "throtl", "blkdev",
+            "do_get_write_access", "wait_transaction", "__lock_page", "filemap", "generic_file", "direct_io", "dio_",
+            "swap_read", "get_request",
         ),
     ),
 )  # fmt: skip
@@ -170,11 +136,11 @@ def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     from rbdiag.redact import redact_command
 
     everyone = proc.pids()
-    chosen = everyone if len(everyone) <= _ALL_UP_TO else random.sample(everyone, _SAMPLE)  # noqa: S311 - a statistic
+    chosen = everyone if len(everyone) <= _ALL_UP_TO else random.sample(everyone, _SAMPLE)
     stats = [s for pid in chosen if (s := proc.stat(pid)) is not None]
-    load1 = float(proc.read("/proc/loadavg", 64).split()[0])
+    load, _, _, runnable, _ = proc.read("/proc/loadavg", 256).split()
     odd = sum(s.state in "DZ" for s in stats)
-    if len(chosen) < len(everyone) and (odd >= _SUSPECT or load1 > 2 * (os.cpu_count() or 1)):
+    if len(chosen) < len(everyone) and (odd >= _SUSPECT or float(load) > 2 * (os.cpu_count() or 1)):
         chosen = everyone
         stats = [s for pid in chosen if (s := proc.stat(pid)) is not None]
     scale = len(everyone) / max(1, len(stats)) if len(chosen) < len(everyone) else 1
@@ -184,16 +150,16 @@ def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     wchans: dict[int, str] = {}
     looks = 1
     while blocked and looks < _LOOKS:
-        deadline.sleep(fit(seconds / _LOOKS, deadline))
+        deadline.sleep(deadline.window(seconds / _LOOKS))
         looks += 1
         still = {pid: now for pid in blocked if (now := proc.stat(pid)) is not None and now.state == "D"}
         blocked = {pid: now for pid, now in still.items() if now.start == blocked[pid].start}
         wchans = {pid: _wchan(pid) for pid in blocked}
 
     yield TaskStates(
-        subject="host", total=len(everyone), running=round(states["R"] * scale), zombies=round(states["Z"] * scale),
-        blocked=len(blocked) if scale == 1 else round(states["D"] * scale), stopped=round((states["T"] + states["t"]) * scale),
-        exact=scale == 1,
+        subject="host", total=len(everyone), running=int(runnable.split(b"/")[0]), exact=scale == 1,
+        blocked=len(blocked) if scale == 1 else round(states["D"] * scale), zombies=round(states["Z"] * scale),
+        stopped=round((states["T"] + states["t"]) * scale),
     )  # fmt: skip
     for pid, s in list(blocked.items())[:_BLOCKED_SHOWN]:
         yield BlockedTask(
@@ -224,10 +190,14 @@ def frequency(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     heats = [f"{base}/{n}/thermal_throttle/core_throttle_count" for n in names]
     if not rows:
         raise CannotLook(
-            Gap("missing", "frequency and heat are not visible here (usual in a virtual machine)", "look at the machine underneath")
+            Gap(
+                "missing",
+                "frequency and heat are not visible here (usual in a virtual machine)",
+                "look at the machine underneath",
+            )
         )
     before = sum(_integer(path) or 0 for path in heats)
-    deadline.sleep(fit(seconds, deadline))
+    deadline.sleep(deadline.window(seconds))
     highest, allowed, current = (
         [v / 1000 for row in rows if (v := _integer(f"{row}/{name}")) is not None]
         for name in ("cpuinfo_max_freq", "scaling_max_freq", "scaling_cur_freq")
@@ -291,9 +261,7 @@ def kernel_log(since: float, deadline: Deadline) -> Iterator[Fact]:
             at, line = parsed
             for kind, pattern in _KERNEL_LINES:
                 if pattern.search(line):
-                    events.append(
-                        KernelEvent(subject="host", kind=kind, happened_at=round(at, 3), text=redact(line))
-                    )
+                    events.append(KernelEvent(subject="host", kind=kind, happened_at=round(at, 3), text=redact(line)))
     finally:
         os.close(fd)
     yield from events[-_EVENTS_SHOWN:]

@@ -80,9 +80,6 @@ class Stack(NamedTuple):
 Stacks = Mapping[Stack, int]
 _UNNAMED, _JIT = "unnamed code", "unnamed just-in-time code"
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Which profilers can be used
-
 
 def tools(runtime: str, deadline: Deadline, pid: int | None = None) -> Iterator[ProfilerTool]:
     """The profilers for this runtime, best first, and whether they can be used: on `pid`, or in general.
@@ -189,10 +186,6 @@ def _not_ours(pid: int | None, file: str) -> str:
         return "needs CAP_SYS_PTRACE" if os.geteuid() == 0 else "needs root: the process is not ours to look into"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# One profile
-
-
 def profile(
     pid: int, start_ticks: int, subject: str, runtime: str, seconds: float, flame_graph: str, deadline: Deadline
 ) -> Iterator[Fact]:
@@ -210,13 +203,13 @@ def profile(
     usable = _usable(runtime, pid, deadline)
     failed: CannotLook | None = None
     for tool in usable:
-        begin, wanted = time.monotonic(), min(seconds, deadline.left() - _AFTERWARDS)
-        if wanted < _LEAST:
+        begin, allowed = time.monotonic(), deadline.left() - _AFTERWARDS
+        if allowed < _LEAST:
             raise failed or OutOfTime
+        wanted = min(max(seconds, _LEAST), allowed)
+        record = _py_spy if tool.subject == "py-spy" else _perf
         try:
-            stacks = (
-                _py_spy(tool, pid, wanted, deadline) if tool.subject == "py-spy" else _perf(tool, pid, wanted, deadline)
-            )
+            stacks = record(tool, pid, wanted, deadline)
         except CannotLook as error:
             failed = failed or error
             continue
@@ -293,9 +286,12 @@ def _draw(stacks: Stacks, title: str, path: str) -> None:
 
 
 def _start_ticks(pid: int) -> int | None:
-    """When the process started, in clock ticks after boot; None where it has gone or is only a zombie."""
+    """When the process started, in clock ticks after boot; None where it has gone or is only a zombie.
+
+    A process whose main thread has ended looks like a zombie too, but has other threads.
+    """
     stat = proc.stat(pid)
-    return stat.start if stat and stat.state not in "ZX" else None
+    return stat.start if stat and (stat.state not in "ZX" or stat.threads > 1) else None
 
 
 def _ended(subject: str) -> Gap:
@@ -315,10 +311,6 @@ def _usable(runtime: str, pid: int, deadline: Deadline) -> list[ProfilerTool]:
     return usable
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# py-spy
-
-
 def _py_spy(tool: ProfilerTool, pid: int, seconds: float, deadline: Deadline) -> Stacks:
     # It takes whole seconds only; the interrupt ends it after the seconds wanted.
     whole = -int(-seconds // 1)
@@ -334,7 +326,7 @@ def _py_spy(tool: ProfilerTool, pid: int, seconds: float, deadline: Deadline) ->
             pass_fds=(fd,),
         )  # fmt: skip
         if done.status:
-            raise CannotLook(_failed("py-spy", done.stderr, done.status, _capable(_CAP_SYS_PTRACE)))
+            raise CannotLook(_failed("py-spy", done.stderr, done.status, allowed=True))
         return parse_py_spy(proc.text(os.pread(fd, MAX_BYTES, 0)))
     finally:
         os.close(fd)
@@ -369,9 +361,6 @@ def _py_stack(text: str) -> Stack:
             begun = ""
     return Stack(thread, tuple(frames))
 
-
-# ---------------------------------------------------------------------------------------------------------------------
-# perf
 
 # perf ends itself with the signal that ended the `sleep` it runs, also when the process it looked at has gone.
 _PERF_DONE = (0, -signal.SIGINT, -signal.SIGTERM)
@@ -436,12 +425,9 @@ def parse_perf(text: str, names: Mapping[int, str]) -> Stacks:
         head, *rest = sample.strip("\n").split("\n")
         frames: list[Frame] = []
         for line in rest:
-            if part := _PERF_FRAME.match(line):
-                function, file = part[1], part[2]
-                if not frames or file != _NOWHERE:
-                    frames.append(
-                        Frame(_UNNAMED if function == _NOWHERE else function, "" if file == _NOWHERE else file)
-                    )
+            part = _PERF_FRAME.match(line)
+            if part and (not frames or part[2] != _NOWHERE):
+                frames.append(_perf_frame(part[1], part[2]))
         if frames and head.strip().isdigit():
             tid = int(head)
             stacks[Stack(names.get(tid, f"tid {tid}"), tuple(reversed(frames)))] += 1

@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from rbdiag.deadline import Deadline, OutOfTime
@@ -30,7 +31,7 @@ _BURY = 0.2
 
 # Group leaders that were started and not yet reaped: while a pid is here it cannot be anybody else's.
 _live: set[int] = set()
-_starting = threading.Lock()
+_lock = threading.Lock()
 
 
 class Completed(NamedTuple):
@@ -87,25 +88,32 @@ def call(
 
 def stop_all() -> None:
     """Kill every program that still runs. Whoever waits for one gets OutOfTime."""
-    # A start that hangs (a program on a dead network share) must not keep us from killing the others.
-    held = _starting.acquire(timeout=_BURY)
-    try:
+    with _alone():
         for pid in tuple(_live):
             _live.discard(pid)
             _kill_group(pid)
-    finally:
-        if held:
-            _starting.release()
 
 
 # Checks run in daemon threads: nobody else would end their programs when the interpreter goes.
 atexit.register(stop_all)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the lock, but do not wait for it long: a start that hangs (a program on a dead network share) must not keep
+    the others from being killed."""
+    held = _lock.acquire(timeout=_BURY)
+    try:
+        yield
+    finally:
+        if held:
+            _lock.release()
+
+
 def _start(argv: Sequence[str], pass_fds: Sequence[int], deadline: Deadline) -> Popen[bytes]:
     from subprocess import DEVNULL, PIPE, Popen
 
-    if not _starting.acquire(timeout=deadline.left()):
+    if not _lock.acquire(timeout=deadline.left()):
         raise OutOfTime
     try:
         child = Popen(
@@ -115,7 +123,7 @@ def _start(argv: Sequence[str], pass_fds: Sequence[int], deadline: Deadline) -> 
         _live.add(child.pid)
         return child
     finally:
-        _starting.release()
+        _lock.release()
 
 
 def _listen(
@@ -165,9 +173,10 @@ def _bury(child: Popen[bytes]) -> bool:
     """Kill what is left of the group, then reap the leader. False where `stop_all` had been there before."""
     from subprocess import TimeoutExpired
 
-    ours = child.pid in _live
-    _kill_group(child.pid)
-    _live.discard(child.pid)
+    with _alone():
+        ours = child.pid in _live
+        _kill_group(child.pid)
+        _live.discard(child.pid)
     for stream in (child.stdout, child.stderr):
         if stream:
             stream.close()

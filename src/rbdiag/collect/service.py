@@ -7,39 +7,51 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from rbdiag.collect import proc
 from rbdiag.facts.cpu import Doing, Runtime, ServiceKind
 
-# Started by these, a process stands for itself: they start everything and explain nothing.
+# Started by these, a process stands for itself: they start everything and explain nothing. The last row is
+# wrappers: what they start is the program.
 _STARTERS = frozenset(
-    "systemd init sshd sshd-session cron crond atd login getty agetty tmux tmux:server screen sudo su doas runuser setsid "
-    "containerd-shim containerd-shim-runc-v2 conmon crun runc dockerd containerd supervisord runsv s6-supervise "
-    "s6-svscan tini dumb-init docker-init catatonit kthreadd".split()
+    """
+    systemd init sshd sshd-session cron crond atd login getty agetty tmux tmux:server screen sudo su doas
+    runuser setsid containerd-shim containerd-shim-runc-v2 conmon crun runc dockerd containerd supervisord
+    runsv s6-supervise s6-svscan tini dumb-init docker-init catatonit kthreadd timeout nice ionice nohup env
+    time flock stdbuf chroot unshare nsenter taskset chrt numactl strace ltrace
+    """.split()
 )
 _SHELLS = frozenset("sh bash dash zsh fish ash ksh busybox".split())
 
 # Work that ends by itself and is meant to use all it can get. The names are of the workers, not of the drivers,
 # so that a test hanging under `make` is not excused.
 _BUILD = frozenset(
-    "cc1 cc1plus cc1obj cc1objplus collect2 lto1 lto-wrapper ld ld.bfd ld.gold ld.lld lld mold as clang clang++ gcc g++ cc "
-    "c++ rustc javac kotlinc swiftc ghc ocamlopt f951 gnat1 tsc cicc ptxas nvcc dwz dpkg-gencontrol make gmake ninja "
-    "cmake ccache sccache".split()
+    """
+    cc1 cc1plus cc1obj cc1objplus collect2 lto1 lto-wrapper ld ld.bfd ld.gold ld.lld lld mold as clang clang++
+    gcc g++ cc c++ rustc javac kotlinc swiftc ghc ocamlopt f951 gnat1 tsc cicc ptxas nvcc dwz dpkg-gencontrol
+    make gmake ninja cmake ccache sccache
+    """.split()
 )
 _PACK = frozenset(
-    "gzip pigz bzip2 pbzip2 lbzip2 xz zstd zstdmt lz4 lzop brotli 7z 7za 7zr zip unzip rar tar mksquashfs unsquashfs ffmpeg "
-    "x264 x265 HandBrakeCLI mysqldump mariadb-dump pg_dump pg_dumpall pg_basebackup mariabackup xtrabackup restic borg "
-    "duplicity rsync updatedb updatedb.mlocat updatedb.plocat mandb dpkg dpkg-deb rpm apt-get unattended-upgr dracut "
-    "mkinitramfs clamscan rkhunter aide".split()
+    """
+    gzip pigz bzip2 pbzip2 lbzip2 xz zstd zstdmt lz4 lzop brotli 7z 7za 7zr zip unzip rar tar mksquashfs
+    unsquashfs ffmpeg x264 x265 HandBrakeCLI mysqldump mariadb-dump pg_dump pg_dumpall pg_basebackup
+    mariabackup xtrabackup restic borg duplicity rsync updatedb updatedb.mlocat updatedb.plocat mandb dpkg
+    dpkg-deb rpm apt-get unattended-upgr dracut mkinitramfs clamscan rkhunter aide
+    """.split()
 )
 _DATABASE = frozenset(
-    "mysqld mariadbd postgres postmaster mongod redis-server valkey-server clickhouse-serv clickhouse oracle sqlservr "
-    "memcached influxd cockroach".split()
+    """
+    mysqld mariadbd postgres postmaster mongod redis-server valkey-server clickhouse-serv clickhouse oracle
+    sqlservr memcached influxd cockroach
+    """.split()
 )
 
 _UNIT = re.compile(r"([^/]+\.(?:service|scope))(?=/|$)")
 _CONTAINER = re.compile(
-    r"(?:docker|cri-containerd|crio|libpod|containerd|podman|nspawn|lxc\.payload\.|lxc|machine)[-/.:]?([0-9a-f]{12,64}|[\w-]+)(?:\.scope)?(?=/|$)"
+    r"(?:docker|cri-containerd|crio|libpod|containerd|podman|nspawn|lxc\.payload\.|lxc|machine)[-/.:]?"
+    r"([0-9a-f]{12,64}|[\w-]+)(?:\.scope)?(?=/|$)"
 )
 _NOT_A_SERVICE = re.compile(r"^(?:session-|init\.scope|user@|vte-spawn-|tmux-spawn-|run-)")
 _SIBLINGS = 3
@@ -71,7 +83,9 @@ def unit_of(cgroup: str) -> str:
 
 def container_of(cgroup: str) -> str:
     """A short name of the container in a cgroup path (Docker, containerd, CRI-O, Podman, LXC, nspawn, Kubernetes)."""
-    if not any(word in cgroup for word in ("docker", "containerd", "crio", "libpod", "kubepods", "podman", "lxc", "machine")):
+    if not any(
+        word in cgroup for word in ("docker", "containerd", "crio", "libpod", "kubepods", "podman", "lxc", "machine")
+    ):
         return ""
     found = _CONTAINER.findall(cgroup)
     if found:
@@ -107,7 +121,7 @@ def display(name: str, command: list[str] | tuple[str, ...]) -> str:
             if not word.startswith("-"):
                 return os.path.basename(word)
     if program == "java":
-        for flag, word in zip(command, command[1:], strict=False):
+        for flag, word in pairwise(command):
             if flag == "-jar":
                 return os.path.basename(word)
         classes = [w for w in command[1:] if not w.startswith("-") and "/" not in w and ":" not in w]
@@ -123,7 +137,9 @@ def runtime_by_name(program: str) -> Runtime:
         ("java", "java"), ("node", "node"), ("php", "php"), ("ruby", "ruby"), ("puma", "ruby"), ("perl", "perl"),
         ("dotnet", "dotnet"),
     ):  # fmt: skip
-        if program == prefix or (program.startswith(prefix) and program[len(prefix) :].lstrip("-").replace(".", "").isdigit()):
+        if program == prefix or (
+            program.startswith(prefix) and program[len(prefix) :].lstrip("-").replace(".", "").isdigit()
+        ):
             return runtime  # type: ignore[return-value]  # each is a Runtime
     return "php" if program.startswith(("php-fpm", "php-cgi")) else "unknown"
 

@@ -10,9 +10,7 @@ from rbdiag.deadline import Deadline
 from rbdiag.facts.svc import Unit
 from rbdiag.model import CannotLook, Gap
 
-_PROPERTIES = (
-    "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic"
-)
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestampMonotonic"
 # systemctl answers from memory; where it does not within this, the manager itself hangs, and that is worth saying.
 _PATIENCE = 3.0
 
@@ -27,11 +25,15 @@ def parse_show(output: str, uptime: float) -> list[Unit]:
         entered = int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
         units.append(
             Unit(
-                subject=values["Id"], load=values.get("LoadState", ""), active=values.get("ActiveState", ""),
-                sub=values.get("SubState", ""), result=values.get("Result", ""),
-                restarts=int(values.get("NRestarts") or 0), main_pid=int(values.get("MainPID") or 0),
+                subject=values["Id"],
+                load=values.get("LoadState", ""),
+                active=values.get("ActiveState", ""),
+                sub=values.get("SubState", ""),
+                result=values.get("Result", ""),
+                restarts=int(values.get("NRestarts") or 0),
+                main_pid=int(values.get("MainPID") or 0),
                 active_for=uptime - entered if entered and values.get("ActiveState") == "active" else None,
-            )  # fmt: skip
+            )
         )
     return units
 
@@ -50,5 +52,7 @@ def units(names: Iterable[str], deadline: Deadline) -> Iterator[Unit]:
         raise CannotLook(Gap("missing", "there is no systemctl here", "install systemd's tools"))
     done = programs.call([program, "show", "-p", _PROPERTIES, "--", *wanted], deadline, at_most=_PATIENCE)
     if done.status != 0:
-        raise CannotLook(Gap("failed", f"systemctl ended with {done.status}: {done.stderr.decode(errors='replace').strip()[:200]}"))
+        raise CannotLook(
+            Gap("failed", f"systemctl ended with {done.status}: {done.stderr.decode(errors='replace').strip()[:200]}")
+        )
     yield from parse_show(done.stdout.decode("utf-8", "backslashreplace"), time.monotonic())

@@ -11,8 +11,8 @@ from rbdiag.model import Facts, Finding, Spec
 
 Rule = Callable[[Facts], Iterator[Finding]]
 
-# The cpu area is two files: who uses the CPUs (cpu), and load of other kinds (load).
-AREAS = ("cpu", "load", "host", "svc")
+# The cpu area is four files: one process, many, demand, and load that is not CPU time of programs.
+AREAS = ("cpu", "crowd", "demand", "load", "host", "svc")
 
 
 @dataclass(frozen=True)

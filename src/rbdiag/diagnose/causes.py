@@ -14,21 +14,21 @@ from rbdiag.model import Finding, Severity
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Roots first: worst, then surest, then the one that accounts for most, then by code. Each is followed by
-    what it explains. Notes come last, whatever they explain."""
+    what it explains, and is as severe as the worst of that."""
     everything = sorted(findings, key=_rank)
-    causes = {id(f): cause for f in everything if (cause := _cause(f, everything)) is not None}
-    placed: list[Finding] = []
-
-    def place(finding: Finding, below: str | None) -> None:
-        placed.append(replace(finding, explained_by=below))
-        for other in everything:
-            if causes.get(id(other)) is finding:
-                place(other, finding.code)
-
+    below: dict[int, list[Finding]] = {}
+    roots: list[Finding] = []
     for finding in everything:
-        if id(finding) not in causes:
-            place(finding, None)
-    return tuple(placed)
+        cause = _cause(finding, everything)
+        (roots if cause is None else below.setdefault(id(cause), [])).append(finding)
+
+    def family(finding: Finding, cause: str | None) -> list[Finding]:
+        members = [m for other in below.get(id(finding), ()) for m in family(other, finding.code)]
+        severity = max([finding.severity, *(m.severity for m in members)])
+        return [replace(finding, explained_by=cause, severity=severity), *members]
+
+    families = sorted((family(root, None) for root in roots), key=lambda members: _rank(members[0]))
+    return tuple(member for members in families for member in members)
 
 
 def _rank(finding: Finding) -> tuple[int, int, float, str, str]:

@@ -57,7 +57,9 @@ def cgroup_throttled(facts: Facts) -> Iterator[Finding]:
         else:
             period = 100_000
             file, value = (
-                ("cpu.max", f"{wanted * period:.0f} {period}") if t.version == 2 else ("cpu.cfs_quota_us", f"{wanted * period:.0f}")
+                ("cpu.max", f"{wanted * period:.0f} {period}")
+                if t.version == 2
+                else ("cpu.cfs_quota_us", f"{wanted * period:.0f}")
             )
             path = quote(f"{t.mount}{t.path.rstrip('/')}/{file}")
             raise_it = Step(
@@ -97,10 +99,8 @@ def iowait(facts: Facts) -> Iterator[Finding]:
     blocked = [b for b in facts.of(BlockedTask) if b.wait == "disk"]
     disks = [d for d in facts.of(DiskUse) if d.util >= _DISK_BUSY]
     waiting = v.time is not None and v.held(lambda t: t.iowait) >= _IOWAIT
-    if io is None:
-        stalled = len(blocked) >= 2
-    else:
-        stalled = io.some >= _IO_STALL and io.some_avg10 >= _IO_STALL / 2
+    # where pressure is not shown, two blocked tasks have to do
+    stalled = len(blocked) >= 2 if io is None else io.some >= _IO_STALL and io.some_avg10 >= _IO_STALL / 2
     if not stalled or not (blocked or disks or waiting):
         return
     writers = sorted(
@@ -166,7 +166,10 @@ def dstate_load(facts: Facts) -> Iterator[Finding]:
     pids = ",".join(str(b.pid) for b in same[:8])
     look = {
         "network-fs": Step("see which mount hangs", "grep -E ' (nfs4?|cifs|smb3|ceph) ' /proc/mounts"),
-        "fuse": Step("see the FUSE mounts and whether their daemons live", "grep fuse /proc/mounts; ps -eo pid,stat,args | grep -iE '[f]use|[s]shfs'"),
+        "fuse": Step(
+            "see the FUSE mounts and whether their daemons live",
+            "grep fuse /proc/mounts; ps -eo pid,stat,args | grep -iE '[f]use|[s]shfs'",
+        ),
         "freezer": Step("see which group they are in", f"cat /proc/{same[0].pid}/cgroup"),
         "vfork": Step("see their children", f"ps -o pid,ppid,stat,wchan:20,args --ppid {pids}"),
     }.get(wait)
@@ -276,7 +279,10 @@ SOFTIRQ = Spec(
     "rate, or all interrupts of a device on one CPU.",
     told="Soft and hard interrupts take at least 20 % of all CPU time, or 80 % of one CPU, in every window.",
     not_to_be_taken_for="system calls (cpu.system-time).",
-    resolution=("see which kind and which device", "find and stop the flood; spread the interrupts (RSS, RPS, irqbalance)"),
+    resolution=(
+        "see which kind and which device",
+        "find and stop the flood; spread the interrupts (RSS, RPS, irqbalance)",
+    ),
     explains=("cpu.single-core-bound", "cpu.system-time"),
 )
 

@@ -24,8 +24,9 @@ def sudo(facts: Facts) -> str:
 
 def guarded(pid: int, start_ticks: int, command: str) -> str:
     """The command, run only if the pid still is the process that was seen."""
-    still = f"[ \"$(sed 's/.*) //' /proc/{pid}/stat | cut -d' ' -f20)\" = {start_ticks} ]"
-    return f"{still} && {command}"
+    # No pipe in it, so that it survives in a monitoring system's output; the name in the line may hold anything.
+    start = f"sed -nE 's/.*\\) ([^ ]+ ){{19}}([0-9]+) .*/\\2/p' /proc/{pid}/stat"
+    return f'[ "$({start})" = {start_ticks} ] && {command}'
 
 
 def look_at_log(unit: str) -> Iterator[Step]:
@@ -58,7 +59,10 @@ def _tool_for(runtime: Runtime, process: ProcessCpu, root: str) -> tuple[str, st
         case "kernel":
             return "perf", f"{root}cat /proc/{pid}/stack"
         case _:
-            return "perf", f"{root}perf record -F 99 -g -p {pid} -o /tmp/rbdiag-{pid}.data -- sleep 5 && {root}perf report --stdio -i /tmp/rbdiag-{pid}.data | head -40"
+            return (
+                "perf",
+                f"{root}perf record -F 99 -g -p {pid} -o /tmp/rbdiag-{pid}.data -- sleep 5 && {root}perf report --stdio -i /tmp/rbdiag-{pid}.data | head -40",
+            )
 
 
 def make_it_yield(process: ProcessCpu, facts: Facts) -> Iterator[Step]:

@@ -104,7 +104,8 @@ class View:
         return min((value(t) for t in self.times), default=0.0)
 
     def pressure(self, resource: Resource) -> Pressure | None:
-        return next((p for p in self.facts.of(Pressure) if p.resource == resource), None)
+        """The latest of this resource: of the window that confirms, where there was one."""
+        return next((p for p in reversed(self.facts.of(Pressure)) if p.resource == resource), None)
 
     @cached_property
     def queued(self) -> bool:
@@ -128,7 +129,7 @@ class View:
         """Those seen in every window, as the latest shows them, with their lowest share."""
         windows: dict[Window, dict[object, S]] = {}
         for fact in self.facts.of(kind):
-            key = (fact.pid, fact.start_ticks) if isinstance(fact, ProcessCpu) else fact.subject
+            key: object = (fact.pid, fact.start_ticks) if isinstance(fact, ProcessCpu) else fact.subject
             windows.setdefault(fact.window, {})[key] = fact
         latest = windows.get(self.window, {})
         rows = []

@@ -122,9 +122,8 @@ class LoadAverage(Fact):
     tasks: int
 
     def __str__(self) -> str:
-        return (
-            f"load {self.load1:g} {self.load5:g} {self.load15:g}, {self.runnable} runnable of {number(self.tasks)} tasks"
-        )
+        loads = f"load {self.load1:g} {self.load5:g} {self.load15:g}"
+        return f"{loads}, {self.runnable} runnable of {number(self.tasks)} tasks"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +244,9 @@ class ServiceCpu(Fact):
 class EndedCpu(Fact):
     """CPU used by processes that were born and died inside the window, in cores.
 
-    `seen` is what all processes that are still there used. `reaped` was counted by the kernel at their parents; `unseen` is what the host's own clock shows beyond every
-    process we can see. `whole_host` is False inside a container or where other users' processes are hidden.
+    `seen` is what all processes that are still there used. `reaped` was counted by the kernel at their parents;
+    `unseen` is what the host's own clock shows beyond every process we can see. `whole_host` is False inside a
+    container or where other users' processes are hidden.
     """
 
     window: Window
@@ -298,7 +298,8 @@ class QuotaScan(Fact):
 
     def __str__(self) -> str:
         many = "1 control group" if self.groups == 1 else f"{self.groups} control groups"
-        return f"{many}{'' if self.complete else ' (not all)'}, {self.limited} with a CPU quota, {self.throttled} throttled"
+        some = "" if self.complete else " (not all)"
+        return f"{many}{some}, {self.limited} with a CPU quota, {self.throttled} throttled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,4 +412,3 @@ class RequestRate(Fact):
             f"{number(self.now)} requests/s over the last {span(self.now_seconds)}, {number(self.before)}/s in the "
             f"{span(self.before_seconds)} before; {percent(self.top_client_part)} from {self.top_client} ({self.log})"
         )
-

@@ -54,7 +54,11 @@ class Memory(Fact):
     swap_free: int
 
     def __str__(self) -> str:
-        swap = f", swap {size(self.swap_total - self.swap_free)} of {size(self.swap_total)} used" if self.swap_total else ""
+        swap = (
+            f", swap {size(self.swap_total - self.swap_free)} of {size(self.swap_total)} used"
+            if self.swap_total
+            else ""
+        )
         return f"{size(self.available)} of {size(self.total)} memory available{swap}"
 
 

@@ -8,6 +8,7 @@ from rbdiag.model import Fact, Finding, Report, Status, Step
 from rbdiag.render import RenderOptions
 from rbdiag.render.escape import visible
 from rbdiag.render.when import at, clock, stamp, zone
+from rbdiag.render.words import elsewhere, seen
 
 # CommonMark 2.4: any of its punctuation may be escaped. These can begin something inline, or a reference, a
 # mention or a table cell in its dialects; those that only matter at the start of a line are dealt with in `_text`.
@@ -25,7 +26,7 @@ def _lines(report: Report, offset: int) -> Iterator[str]:
     yield ""
     trouble = report.status in (Status.WARNING, Status.CRITICAL)
     sure = f" Confidence: {report.verdict.confidence}." if report.verdict and trouble else ""
-    target = "" if report.target in ("", report.host) else f" for {_code(report.target)}"
+    target = f" for {_code(elsewhere(report))}" if elsewhere(report) else ""
     yield (
         f"{_code('rbdiag ' + report.runbook)}{target} on {_code(report.host)}, {began} {zone(offset)}: "
         f"{ran} of {len(report.checks)} checks ran in {report.duration:.1f} s.{sure}"
@@ -40,7 +41,7 @@ def _lines(report: Report, offset: int) -> Iterator[str]:
             yield f"- {clock(moment.at, offset, report.started_at)} {_code(moment.source)}: {_code(moment.text)}"
     yield from ("", "## Checks", "", "| status | check | seen |", "|---|---|---|")
     for row in report.checks:
-        yield f"| {row.mark} | {_cell(row.name)} | {_cell(row.summary)} |"
+        yield f"| {row.mark} | {_cell(row.name)} | {_cell(seen(row))} |"
     if report.gaps:
         yield from ("", "## Not seen", "")
         for row in report.gaps:

@@ -14,6 +14,8 @@ Measured = TypeVar("Measured", ProcessCpu, ServiceCpu)
 
 # Fewer services than processes, because the ranking of processes has shown most of them already.
 SERVICES = 5
+# Of a core; a service that uses less is no news.
+_LEAST = 0.01
 # A name may take this many columns of the 80 there are; wider terminals and --verbose show more.
 _NARROW = {"USER": 8, "SERVICE": 14}
 _WIDE = {"USER": 16, "SERVICE": 40}
@@ -48,7 +50,8 @@ def processes(facts: Facts, options: RenderOptions) -> list[str]:
 
 def services(facts: Facts, options: RenderOptions) -> list[str]:
     """The services with more than one process, summed; no lines where there are none."""
-    several = [s for s in _latest(facts.of(ServiceCpu)) if s.processes > 1]
+    least = 0 if options.verbose else _LEAST
+    several = [s for s in _latest(facts.of(ServiceCpu)) if s.processes > 1 and s.share >= least]
     heads = ["SERVICE", "PROCS", "BUSY", "CPU%", "USR%", "SYS%", "MAX%", "COMMAND"]
     rows = [
         [

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rbdiag.facts import size
-from rbdiag.model import CheckRow, Fact, Finding, Gap, Mark, Report, Severity, Status, Step
+from rbdiag.model import Fact, Finding, Gap, Mark, Report, Severity, Status, Step
 from rbdiag.render import RenderOptions, ranking
 from rbdiag.render.escape import cut, visible, width, wrap
 from rbdiag.render.tree import Branch, branches
 from rbdiag.render.when import at, clock, zone
+from rbdiag.render.words import elsewhere, seen
 
 # Below this nothing reads well, and cutting further would hide what is said.
 NARROWEST = 40
@@ -112,10 +113,10 @@ class _Page:
 
     def header(self) -> None:
         report = self.report
-        where = report.target if report.target in ("", report.host) else f"{report.target} from {report.host}"
+        target = elsewhere(report)
         parts = [
             f"rbdiag {report.runbook}",
-            where or report.host,
+            f"{target} from {report.host}" if target else report.host,
             f"{len(report.checks) - len(report.gaps)} of {len(report.checks)} checks ran",
             f"{report.duration:.1f} s",
             f"{clock(report.started_at, self.options.utc_offset, report.started_at)} {zone(self.options.utc_offset)}",
@@ -132,7 +133,7 @@ class _Page:
         for row in self.report.checks:
             pad = " " * (names - width(self.safe(row.name)))
             lead = _Lead(f"{self._signs[row.mark]} {row.name}{pad}  ", _MARK_COLORS[row.mark])
-            self.put(lead, _seen(row), most=1)
+            self.put(lead, seen(row), most=1)
             if self.options.verbose:
                 for text in (str(fact) for fact in self.report.facts if fact.check == row.name):
                     if text != row.summary:
@@ -223,10 +224,3 @@ class _Page:
             self.heading("Call")
         for who in self.report.contacts:
             self.put(_Lead("  "), self._dot.join(p for p in (who.name, who.role, who.contact, who.when) if p))
-
-
-def _seen(row: CheckRow) -> str:
-    """What the check saw; with a word on its gap where it saw a part."""
-    if row.gap is None or row.summary == row.gap.detail:
-        return row.summary
-    return f"incomplete ({row.gap.reason}): {row.summary}"

@@ -48,7 +48,7 @@ def plan(
     `service` is a unit to ask about even where it is not busy, "" for none; `profile` is how many seconds to profile
     the process at fault, None for not at all.
     """
-    from rbdiag.collect import cgroup, cpu, host, requests, svc
+    from rbdiag.collect import cgroup, cpu, host, pressure, requests, svc
 
     def unit_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
         busy = [s.unit for s in _busy_services(facts) if s.unit]
@@ -84,7 +84,7 @@ def plan(
         Job("cpu.confirm", "host", lambda d, f: cpu.confirm(top, pid, d, f), after=("cpu.time", "cpu.processes")),
         Job("cpu.throttling", "host", lambda d, _: cgroup.throttling(interval, d)),
         Job("cpu.frequency", "host", lambda d, _: host.frequency(interval, d)),
-        Job("host.pressure", "host", lambda d, _: host.pressure(interval, d)),
+        Job("host.pressure", "host", lambda d, _: pressure.stalls(interval, d)),
         Job("host.memory", "host", lambda d, _: host.memory(interval, d)),
         Job("host.disks", "host", lambda d, _: host.disks(interval, d)),
         Job("host.tasks", "host", lambda d, _: host.tasks(interval, d)),

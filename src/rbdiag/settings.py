@@ -1,0 +1,436 @@
+"""The TOML settings file: named targets, contacts, thresholds.
+
+Every mistake in it is told with its file, its line, its key, what was found and what was expected. A new setting is
+one line in `_KEYS` and one field of the record it belongs to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rbdiag.model import Contact
+from rbdiag.redact import MASK, is_secret, redact
+
+# The runbooks that settings may name: those of rbdiag.runbooks, which stands above this module; a test compares them.
+RUNBOOKS = ("cpu",)
+SYSTEM_FILE = "/etc/rbdiag/config.toml"
+# Nobody writes this much by hand; more is a wrong path, or a device that never ends.
+MOST_BYTES = 1 << 20
+
+_Path = tuple[str | int, ...]
+
+
+class SettingsError(Exception):
+    """The settings file is wrong. `line` is None where it cannot be told; `key` is empty for the file as a whole."""
+
+    def __init__(self, file: str, line: int | None, key: str, found: str, expected: str) -> None:
+        super().__init__(file, line, key, found, expected)
+        self.file, self.line, self.key, self.found, self.expected = file, line, key, found, expected
+
+    def __str__(self) -> str:
+        file = self.file if self.file and self.file.isprintable() else ascii(self.file)
+        where = file if self.line is None else f"{file}:{self.line}"
+        key = f"{self.key}: " if self.key else ""
+        return f"{where}: {key}found {self.found}, expected {self.expected}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A name that may be given instead of a target, and what it stands for."""
+
+    name: str
+    service: str
+    runbook: str | None = None
+
+
+@dataclass(frozen=True)
+class ContactEntry:
+    """Whom to call. Empty `runbooks` or `services` mean: for all of them."""
+
+    name: str
+    contact: str
+    role: str = ""
+    when: str = ""
+    runbooks: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From which percentage of the usable CPUs the host counts as busy, and as saturated."""
+
+    cpu_warning: float = 80.0
+    cpu_critical: float = 95.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a settings file says; `path` is the file that was read, None where there is none."""
+
+    path: str | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    contacts: tuple[ContactEntry, ...] = ()
+    thresholds: Thresholds = Thresholds()
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a value must be: in words for a person, and as a test. With `many`, an array of such values."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    required: bool = False
+    many: bool = False
+
+
+def _text(expected: str, *, required: bool = False, many: bool = False) -> _Form:
+    return _Form(expected, lambda v: isinstance(v, str) and v.isprintable() and bool(v.strip()), required, many)
+
+
+def _one_of(words: tuple[str, ...], *, many: bool = False) -> _Form:
+    return _Form(" or ".join(f"'{word}'" for word in words), lambda v: isinstance(v, str) and v in words, many=many)
+
+
+def _number(least: float, most: float) -> _Form:
+    def fits(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
+
+    return _Form(f"a number from {least:g} to {most:g}", fits)
+
+
+# Every setting there is. `*` is a name the user chooses, `[]` an entry of an array of tables.
+_KEYS: dict[str, _Form] = {
+    "targets.*.service": _text("the name of a unit, a service or a process", required=True),
+    "targets.*.runbook": _one_of(RUNBOOKS),
+    "contacts.[].name": _text("the name of a person or a team", required=True),
+    "contacts.[].contact": _text("a phone number, a URL or a mail address", required=True),
+    "contacts.[].role": _text("a word or two, such as 'on-call'"),
+    "contacts.[].when": _text("a few words, such as 'nights and weekends'"),
+    "contacts.[].runbooks": _one_of(RUNBOOKS, many=True),
+    "contacts.[].services": _text("the name of a unit, a service or a process", many=True),
+    "thresholds.cpu.warning": _number(1, 100),
+    "thresholds.cpu.critical": _number(1, 100),
+}
+
+
+def load(explicit: str | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of the first file there is: `explicit`, $RBDIAG_SETTINGS, the user's, the system's; else defaults.
+
+    Raises SettingsError for every mistake in that file, and where a file that was asked for is not there.
+    """
+    for path, asked_for in _places(explicit, environ):
+        # A folder on the way that we may not enter hides its file: to us it is not there. That is so for every
+        # service account that runs with the HOME of somebody else. (A broken link does count as there.)
+        if asked_for or os.path.lexists(path):
+            return _Reader(path).settings()
+    return Settings()
+
+
+def contacts_for(settings: Settings, runbook: str, services: Iterable[str]) -> tuple[Contact, ...]:
+    """Whom to call about this runbook and these services (`shop` and `shop.service` are the same), in file order."""
+    wanted = {name.removesuffix(".service") for name in services}
+    return tuple(
+        Contact(entry.name, entry.role, entry.contact, entry.when)
+        for entry in settings.contacts
+        if (not entry.runbooks or runbook in entry.runbooks)
+        and (not entry.services or any(name.removesuffix(".service") in wanted for name in entry.services))
+    )
+
+
+def target_names(environ: Mapping[str, str]) -> list[str]:
+    """The names of all targets, for the completion of a shell."""
+    try:
+        return list(load(None, environ).targets)
+    except SettingsError:
+        # The only place where a mistake is silent: whatever is printed here lands in the line being typed. The
+        # command itself will tell it.
+        return []
+
+
+def _places(explicit: str | None, environ: Mapping[str, str]) -> Iterable[tuple[str, bool]]:
+    """Where the settings may be, in order, and whether that file was asked for by its name."""
+    if explicit is not None:
+        yield explicit, True
+    if named := environ.get("RBDIAG_SETTINGS"):
+        yield named, True
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(folder):  # the XDG base directory specification: a relative path is to be ignored
+        folder = os.path.join(environ.get("HOME", ""), ".config")
+    if os.path.isabs(folder):
+        yield os.path.join(folder, "rbdiag", "config.toml"), False
+    yield SYSTEM_FILE, False
+
+
+class _Reader:
+    """Reads one file and compares it with `_KEYS`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.text = ""
+
+    def settings(self) -> Settings:
+        tree = self._parsed()
+        self._table(_tree(), tree, ())
+        contacts = [ContactEntry(**_frozen(entry)) for entry in tree.get("contacts", ())]
+        for index, entry in enumerate(contacts):
+            if (first := contacts.index(entry)) < index:
+                raise self._error(("contacts", index), f"the same as contacts[{first}]", "every contact once")
+        return Settings(
+            path=self.path,
+            targets={name: Target(name, **_frozen(table)) for name, table in tree.get("targets", {}).items()},
+            contacts=tuple(contacts),
+            thresholds=self._thresholds(tree.get("thresholds", {})),
+        )
+
+    def _parsed(self) -> dict[str, Any]:
+        import tomllib
+
+        try:
+            with open(self.path, "rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise self._error((), f"{error.strerror or error}".lower(), "a file that can be read") from error
+        if len(raw) > MOST_BYTES:
+            raise self._error((), f"more than {MOST_BYTES} bytes", "a settings file")
+        try:
+            self.text = raw.decode("utf-8-sig")
+            return tomllib.loads(self.text)
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise SettingsError(self.path, line, "", f"the byte 0x{raw[error.start]:02x}", "UTF-8") from error
+        except RecursionError as error:
+            raise self._error((), "too many brackets inside each other", "a settings file") from error
+        except ValueError as error:  # tomllib lets a few through that are not its own
+            raise self._syntax_error(str(error)) from error
+
+    def _syntax_error(self, message: str) -> SettingsError:
+        """tomllib says where only in its message (as attributes from Python 3.14 on)."""
+        import re
+
+        what, line, where = message, None, ""
+        if place := re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)\Z", message):
+            what = message[: place.start()]
+            line = int(place[1]) if place[1] else self.text.rstrip().count("\n") + 1
+            where = f" at column {place[2]}" if place[2] else " at the end"
+        return SettingsError(self.path, line, "", f"a syntax error{where} ({what})", "TOML")
+
+    def _error(self, path: _Path, found: str, expected: str, *, at: _Path | None = None) -> SettingsError:
+        line = key_lines(self.text).get(path if at is None else at) if path else None
+        return SettingsError(self.path, line, _dotted(path), found, expected)
+
+    def _table(self, known: dict[str, Any], table: Any, path: _Path) -> None:
+        """Compare one table and all below it, in the order of the file."""
+        if not isinstance(table, dict):
+            raise self._error(path, _found(path, table), "a table")
+        for key, value in table.items():
+            here = (*path, key)
+            below = known.get("*", known.get(key))
+            if below is None:
+                raise self._error(here, "an unknown key", _among(key, known))
+            if "*" in known and not (key[:1].isalnum() and all(c.isalnum() or c in "._-" for c in key)):
+                raise self._error(here, repr(key), "a name of letters, digits, '.', '_' and '-'")
+            if isinstance(below, _Form):
+                self._value(below, value, here)
+            elif "[]" in below:
+                if not isinstance(value, list):
+                    raise self._error(here, _found(here, value), f"an array of tables ([[{key}]])")
+                for index, item in enumerate(value):
+                    self._table(below["[]"], item, (*here, index))
+            else:
+                self._table(below, value, here)
+        for key, form in known.items():
+            if isinstance(form, _Form) and form.required and key not in table:
+                raise self._error((*path, key), "nothing", form.expected, at=path)
+
+    def _value(self, form: _Form, value: Any, path: _Path) -> None:
+        if not form.many:
+            if not form.fits(value):
+                raise self._error(path, _found(path, value), form.expected)
+            return
+        if not isinstance(value, list):
+            raise self._error(path, _found(path, value), f"an array, each of it {form.expected}")
+        for index, item in enumerate(value):
+            if not form.fits(item):
+                raise self._error((*path, index), _found(path, item), form.expected)
+            if item in value[:index]:
+                raise self._error((*path, index), f"{_found(path, item)} again", "every one once")
+
+    def _thresholds(self, tables: Mapping[str, Mapping[str, float]]) -> Thresholds:
+        found = {f"{area}_{key}": float(v) for area, table in tables.items() for key, v in table.items()}
+        result = Thresholds(**found)
+        for area in tables:
+            low, high = getattr(result, f"{area}_warning"), getattr(result, f"{area}_critical")
+            if low >= high and "warning" in tables[area]:
+                expected = f"less than thresholds.{area}.critical ({high:g})"
+                raise self._error(("thresholds", area, "warning"), f"{low:g}", expected)
+            if low >= high:
+                expected = f"more than thresholds.{area}.warning ({low:g})"
+                raise self._error(("thresholds", area, "critical"), f"{high:g}", expected)
+        return result
+
+
+def _tree() -> dict[str, Any]:
+    """`_KEYS` as tables inside tables."""
+    tree: dict[str, Any] = {}
+    for path, form in _KEYS.items():
+        *tables, key = path.split(".")
+        table = tree
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[key] = form
+    return tree
+
+
+def _frozen(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _found(path: _Path, value: Any) -> str:
+    """A value as a message may show it: never a secret, never more than a line."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "an array"
+    if is_secret(next((part for part in reversed(path) if isinstance(part, str)), "")):
+        return MASK
+    if isinstance(value, bool):
+        return str(value).lower()
+    shown = redact(repr(value) if isinstance(value, str | int | float) else str(value))
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _among(key: str, known: Mapping[str, object]) -> str:
+    """The keys there are, and the one that was probably meant."""
+    import difflib
+
+    close = difflib.get_close_matches(key, known, 1)
+    names = sorted(known)
+    listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return listed + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _dotted(path: _Path) -> str:
+    """A path as a person writes it; names that TOML would quote are quoted."""
+    parts = ""
+    for part in path:
+        if isinstance(part, int):
+            parts += f"[{part}]"
+            continue
+        bare = part.isascii() and part.replace("-", "_").replace("_", "a").isalnum()
+        parts += ("." if parts else "") + (part if bare else ascii(part))
+    return parts
+
+
+def key_lines(text: str) -> dict[_Path, int]:
+    """The line of every key, table and array entry of a TOML text that is known to be valid.
+
+    tomllib keeps no lines. What tells keys from values is the grammar alone, so that neither a string nor a comment
+    that looks like a key is taken for one.
+    """
+    return _Scanner(text).lines
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        import re
+
+        self._blank = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")
+        self._string = re.compile(
+            r'"""(?s:\\.|[^\\])*?"""(?:""?(?!"))?|'
+            + r"'''(?s:.)*?'''(?:''?(?!'))?|"
+            + r'"(?:\\.|[^"\\\n])*"|'
+            + r"'[^'\n]*'"
+        )
+        self._bare = re.compile(r"[A-Za-z0-9_-]+")
+        self._scalar = re.compile(r"[^,\]}#\n]+")
+        self._text, self._at = text, 0
+        self.lines: dict[_Path, int] = {}
+        self._entries: dict[_Path, int] = {}
+        self._counted = (0, 1)
+        table: _Path = ()
+        while self._skip():
+            if self._take("[["):
+                table = self._header(many=True)
+            elif self._take("["):
+                table = self._header(many=False)
+            else:
+                self._pair(table)
+
+    def _skip(self) -> bool:
+        """Go to what comes next; False at the end."""
+        match = self._blank.match(self._text, self._at)
+        assert match  # it may be empty
+        self._at = match.end()
+        return self._at < len(self._text)
+
+    def _take(self, sign: str) -> bool:
+        self._skip()
+        if not self._text.startswith(sign, self._at):
+            return False
+        self._at += len(sign)
+        return True
+
+    def _note(self, path: _Path, at: int) -> None:
+        """Each path keeps the line where it is first named."""
+        seen, line = self._counted
+        self._counted = (
+            at,
+            line + self._text.count("\n", seen, at) if at >= seen else self._text.count("\n", 0, at) + 1,
+        )
+        self.lines.setdefault(path, self._counted[1])
+
+    def _key(self) -> tuple[list[str], int]:
+        """A dotted key, and where it begins."""
+        import tomllib
+
+        self._skip()
+        begin, parts = self._at, []
+        while True:
+            self._skip()
+            match = self._string.match(self._text, self._at) or self._bare.match(self._text, self._at)
+            assert match, "the text is valid TOML"
+            self._at = match.end()
+            parts.append(tomllib.loads(f"x={match[0]}")["x"] if match[0][0] in "\"'" else match[0])
+            if not self._take("."):
+                return parts, begin
+
+    def _header(self, *, many: bool) -> _Path:
+        parts, begin = self._key()
+        path: _Path = ()
+        for depth, part in enumerate(parts, 1):
+            path = (*path, part)
+            self._note(path, begin)
+            if many and depth == len(parts):
+                self._entries[path] = self._entries.get(path, -1) + 1
+            if path in self._entries:
+                path = (*path, self._entries[path])
+                self._note(path, begin)
+        self._at = self._text.index("]]" if many else "]", self._at) + (2 if many else 1)
+        return path
+
+    def _pair(self, table: _Path) -> None:
+        parts, begin = self._key()
+        for depth in range(len(parts)):
+            self._note((*table, *parts[: depth + 1]), begin)
+        self._take("=")
+        self._value((*table, *parts))
+
+    def _value(self, path: _Path) -> None:
+        if self._take("{"):
+            while not self._take("}"):
+                self._pair(path)
+                self._take(",")
+        elif self._take("["):
+            index = 0
+            while not self._take("]"):
+                self._note((*path, index), self._at)
+                self._value((*path, index))
+                self._take(",")
+                index += 1
+        else:
+            match = self._string.match(self._text, self._at) or self._scalar.match(self._text, self._at)
+            assert match, "the text is valid TOML"
+            self._at = match.end()

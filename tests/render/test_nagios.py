@@ -1,0 +1,95 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from rbdiag.model import Facts, Report, Status, Step
+from rbdiag.render import render
+from tests.samples import SAMPLES, cpu_time, critical, healthy, spoiled
+
+# 'label'=value[UOM];[warn];[crit];[min];[max], by the Monitoring Plugins Development Guidelines, 2.6.
+NUMBER = r"-?\d+(\.\d+)?"
+DATUM = re.compile(rf"'[^'=]+'={NUMBER}(s|%)?(;({NUMBER})?){{0,4}}")
+
+
+def parts(report: Report) -> tuple[str, list[str], list[str]]:
+    """The text of the first line, its performance data, and the long text."""
+    first, *long = render("nagios", report).removesuffix("\n").split("\n")
+    text, bar, data = first.partition(" | ")
+    assert bar
+    return text, data.split(" "), long
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_first_line_is_status_text_and_performance_data(sample: str) -> None:
+    report = SAMPLES[sample]()
+    text, data, _ = parts(report)
+    assert text.startswith(f"{report.runbook.upper()} {str(report.status).upper()} - ")
+    assert len(text) < 80
+    assert [datum for datum in data if not DATUM.fullmatch(datum)] == []
+
+
+@pytest.mark.parametrize("status", Status)
+def test_the_status_words_are_those_of_nagios(status: Status) -> None:
+    text, _, _ = parts(replace(healthy(), status=status))
+    assert text.split()[1] in ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+
+
+@pytest.mark.parametrize("text", ["|", " | 'busy'=0%", "\n| 'busy'=0%", "\\|"])
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_no_text_can_pass_for_performance_data(sample: str, text: str) -> None:
+    assert render("nagios", spoiled(SAMPLES[sample](), text)).count("|") == 1
+
+
+@pytest.mark.parametrize(("length", "shown"), [(64, "x" * 64), (65, "x" * 61 + "...")])
+def test_a_summary_is_cut_at_79_characters_and_then_said_in_full(length: int, shown: str) -> None:
+    text, _, long = parts(replace(healthy(), summary="x" * length, status=Status.CRITICAL))
+    assert text == f"CPU CRITICAL - {shown}"
+    assert long == ([] if length == 64 else ["x" * 65])
+
+
+def test_the_latest_window_and_the_thresholds_are_reported() -> None:
+    _, data, _ = parts(critical())
+    assert data[0] == "'busy'=98.44%;80;95;0;100"
+    assert "'load1'=9.25;;;0" in data
+
+
+@pytest.mark.parametrize(("busy", "datum"), [(0.0, "'busy'=0%;;;0;100"), (1.0, "'busy'=100%;;;0;100")])
+def test_without_thresholds_their_places_stay_empty(busy: float, datum: str) -> None:
+    _, data, _ = parts(replace(healthy(), facts=Facts([cpu_time(busy)])))
+    assert data[0] == datum
+
+
+def test_without_measurements_there_is_still_the_time_it_took() -> None:
+    _, data, _ = parts(SAMPLES["unknown"]())
+    assert data == ["'time'=0.1s;;;0"]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        pytest.param("sudo renice -n 10 -p 7", "  sudo renice -n 10 -p 7", id="as it is"),
+        pytest.param(
+            "dmesg | tail", "  (a command that cannot be shown here: see the same report as a table)", id="a pipe"
+        ),
+        pytest.param(
+            "kill \x1b", "  (a command that cannot be shown here: see the same report as a table)", id="escape"
+        ),
+    ],
+)
+def test_a_command_is_shown_unchanged_or_not_at_all(command: str, shown: str) -> None:
+    report = critical()
+    finding = replace(report.findings[0], resolution=(Step("Do it", command),))
+    _, _, long = parts(replace(report, findings=(finding,)))
+    assert long[long.index("fix 1 (safe): Do it") + 1] == shown
+
+
+def test_the_long_text_holds_every_finding_gap_and_contact() -> None:
+    _, _, long = parts(critical())
+    text = "\n".join(long)
+    for words in (
+        "critical cpu.saturated (certain, explained by cpu.runaway-process)",
+        "not seen: host.psi",
+        "call: Ada",
+    ):
+        assert words in text

@@ -1,0 +1,377 @@
+"""Reports made by hand, one for each state, for every test that needs a whole one.
+
+`critical` is as nasty as a real incident: a process that names itself with escape sequences, a bar, backticks and
+a right-to-left override, a command longer than any line, a symptom under its cause, evidence from yesterday.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import cast, get_type_hints
+
+from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage, ProcessCpu, ServiceCpu, ThreadCpu
+from rbdiag.facts.host import KernelEvent, TaskStates
+from rbdiag.model import (
+    CheckRow,
+    Confidence,
+    Contact,
+    Cost,
+    Fact,
+    Facts,
+    Finding,
+    Gap,
+    Moment,
+    Report,
+    Severity,
+    Spec,
+    Status,
+    Step,
+)
+
+# 2026-11-23 08:00:00.123 UTC
+STARTED = 1795420800.123
+CLEAR_SCREEN = "\x1b[2Jrm\u202e|`x`<script>"
+NOT_UTF8 = b"caf\xe9\n".decode("utf-8", "surrogateescape")
+
+SPIN = Spec(
+    code="cpu.runaway-process",
+    title="A process uses a CPU without end",
+    severity=Severity.CRITICAL,
+    meaning="One process is busy without doing what it is for.",
+    told="It ran or waited to run through both windows.",
+    not_to_be_taken_for="A job that is busy for good reason.",
+    resolution=("Look where it spins.", "Restart it."),
+    explains=("cpu.saturated",),
+)
+SATURATED = replace(SPIN, code="cpu.saturated", title="All CPUs are busy", explains=("host.slow",))
+SLOW = replace(SPIN, code="host.slow", title="Everything waits", severity=Severity.WARNING, explains=())
+HUNG = replace(SPIN, code="host.hung-task", title="A task hung", severity=Severity.WARNING, explains=())
+BATCH = replace(SPIN, code="cpu.background-batch", title="A batch job runs", severity=Severity.NOTE, explains=())
+
+
+def after(seconds: float) -> float:
+    """So long after the start; to the millisecond, as the runner stamps facts."""
+    return round(STARTED + seconds, 3)
+
+
+def process(pid: int, share: float, **changes: object) -> ProcessCpu:
+    """A process of a unit named web, changed as asked."""
+    usual = ProcessCpu(
+        subject=f"worker[{pid}]",
+        check="cpu.processes",
+        seen_at=after(1),
+        window="first",
+        seconds=1.0,
+        pid=pid,
+        start_ticks=1000 + pid,
+        name="worker",
+        command=f"/usr/bin/python3 /srv/web/worker.py --queue orders --shard {pid}",
+        user="www-data",
+        age=11000.0,
+        state="R",
+        nice=0,
+        background=False,
+        threads=3,
+        share=share,
+        user_share=share * 0.75,
+        system_share=share * 0.25,
+        wait=0.01,
+        rss=151_000_000,
+        read_rate=None,
+        write_rate=2048.0,
+        allowed_cpus=4,
+        parent="web[1]",
+        runtime="python",
+        service="web.service",
+        service_kind="unit",
+        root="web[1]",
+        doing="",
+        unit="web.service",
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def cpu_time(busy: float, **changes: object) -> CpuTime:
+    usual = CpuTime(
+        subject="host",
+        check="cpu.time",
+        seen_at=after(1),
+        window="first",
+        seconds=1.0,
+        cpus=4,
+        user=busy * 0.75,
+        nice=0.0,
+        system=busy * 0.25,
+        idle=1 - busy,
+        iowait=0.0,
+        irq=0.0,
+        softirq=0.0,
+        steal=0.0,
+    )
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def row(name: str, summary: str, mark: str = "ok", gap: Gap | None = None, decides: bool = False) -> CheckRow:
+    return CheckRow(name, "web-3", summary, 0.25, gap, decides, mark)  # type: ignore[arg-type]
+
+
+def critical() -> Report:
+    limits = CpuThresholds(subject="host", warning=0.8, critical=0.95)
+    before = cpu_time(0.5)
+    busy = cpu_time(0.984375, window="confirm", seconds=3.0, seen_at=after(4))
+    load = LoadAverage(
+        subject="host", check="cpu.load", seen_at=STARTED, load1=9.25, load5=4.5, load15=2.0, runnable=9, tasks=412
+    )
+    hostile = process(
+        4242,
+        2.96875,
+        window="confirm",
+        seconds=3.0,
+        seen_at=after(4.001),
+        subject=f"{CLEAR_SCREEN}[4242]",
+        name=CLEAR_SCREEN,
+        command=f"{CLEAR_SCREEN} --eat {'all-of-the-memory-and-then-some ' * 4}{NOT_UTF8}",
+        user="ユーザー名前",
+        service="名前の長いサービスです.service",
+    )
+    others = [
+        process(77, 0.5, window="confirm", nice=19, age=3.5, rss=900),
+        process(9, 0.0625, window="confirm", name="kswapd0", command="", user="root", service_kind="kernel", state="S"),
+    ]
+    earlier = process(4242, 1.5)
+    thread = ThreadCpu(
+        subject=hostile.subject,
+        check="cpu.threads",
+        seen_at=after(4.002),
+        window="confirm",
+        tid=4250,
+        name="ThreadPool\t1",
+        share=0.99,
+        user_share=0.9,
+        system_share=0.09,
+        wait=None,
+        of_threads=3,
+    )
+    service = ServiceCpu(
+        subject="web.service",
+        check="cpu.processes",
+        seen_at=after(4.001),
+        window="confirm",
+        kind="unit",
+        processes=40,
+        busy_processes=2,
+        share=3.46875,
+        user_share=2.5,
+        system_share=0.96875,
+        biggest=2.96875,
+        low_priority=False,
+        command="/usr/bin/python3 /srv/web/master.py",
+        doing="",
+        root="web[1]",
+        root_pid=1,
+        root_start_ticks=5,
+        unit="web.service",
+    )
+    states = TaskStates(
+        subject="host",
+        check="host.tasks",
+        seen_at=STARTED,
+        total=412,
+        running=9,
+        blocked=1,
+        zombies=0,
+        stopped=0,
+        exact=True,
+    )
+    hung = KernelEvent(
+        subject="host",
+        check="host.kernel-log",
+        seen_at=after(0.5),
+        kind="hung-task",
+        happened_at=after(-40000.5),
+        text="INFO: task \x9b31mmysqld:812 blocked for more than 120 seconds. | \u2066see below",
+    )
+    summary = f"{CLEAR_SCREEN}[4242] uses 2.97 of 4 CPUs and has done so for 3 h 3 min without reading anything"
+    forbidden = Gap("forbidden", "not allowed to read /proc/1/io", "run as root")
+    return Report(
+        runbook="cpu",
+        target="web-3",
+        host="web-3",
+        started_at=STARTED,
+        duration=4.31,
+        status=Status.CRITICAL,
+        exit_code=2,
+        summary=summary,
+        findings=(
+            Finding(
+                spec=SPIN,
+                severity=Severity.CRITICAL,
+                confidence=Confidence.LIKELY,
+                subject=hostile.subject,
+                summary=summary,
+                evidence=(hostile, thread),
+                against=(states,),
+                resolution=(
+                    Step(
+                        "See where it spins; this stops it for a few milliseconds at a time, and needs ptrace rights",
+                        "sudo py-spy dump --pid 4242",
+                        "safe",
+                        "rbdiag cpu --pid 4242",
+                    ),
+                    Step(
+                        "Restart the unit",
+                        "[ \"$(awk '{print $22}' /proc/4242/stat)\" = 5242 ] && sudo systemctl restart web.service "
+                        "|| echo 'process 4242 is another one now'",
+                        "disruptive",
+                        "rbdiag cpu",
+                    ),
+                    Step("End it by name", f"pkill -f '{CLEAR_SCREEN}'", "destructive"),
+                ),
+                about=frozenset({hostile.subject, "web.service", "host"}),
+                impact=0.75,
+            ),
+            Finding(
+                spec=SATURATED,
+                severity=Severity.CRITICAL,
+                confidence=Confidence.CERTAIN,
+                subject="host",
+                summary="4 CPUs are 98 % busy and 9 tasks are runnable",
+                evidence=(busy, load),
+                about=frozenset({"host"}),
+                explained_by="cpu.runaway-process",
+            ),
+            Finding(
+                spec=SLOW,
+                severity=Severity.WARNING,
+                confidence=Confidence.POSSIBLE,
+                subject="host",
+                summary="some task waited for a CPU in 62 % of the time",
+                evidence=(load,),
+                about=frozenset({"host"}),
+                explained_by="cpu.saturated",
+            ),
+            Finding(
+                spec=HUNG,
+                severity=Severity.WARNING,
+                confidence=Confidence.CERTAIN,
+                subject="mysqld[812]",
+                summary="mysqld[812] hung for more than 120 s, 11 hours ago",
+                evidence=(hung,),
+                resolution=(Step("Read the kernel's log around it", "journalctl -k --since '-12h'"),),
+            ),
+        ),
+        checks=(
+            row("cpu.time", str(busy), "critical", decides=True),
+            row("cpu.load", str(load), "critical"),
+            row("cpu.processes", str(hostile), "critical", decides=True),
+            row("cpu.threads", str(thread), "critical", Gap("deadline", "not finished when the time was up")),
+            row("cpu.io", forbidden.detail, "gap", forbidden),
+            row("host.disk", forbidden.detail, "gap", forbidden),
+            row("host.kernel-log", str(hung), "warning"),
+            row("host.tasks", str(states)),
+            row("host.psi", "/proc/pressure is not there", "gap", Gap("missing", "/proc/pressure is not there")),
+            row(
+                "cpu.profile",
+                "left out with --skip",
+                "gap",
+                Gap("skipped", "left out with --skip", "drop --skip cpu.profile"),
+            ),
+        ),
+        timeline=(Moment(after(-40000.5), "host.kernel-log", str(hung)),),
+        facts=Facts([limits, before, earlier, busy, load, *others, hostile, service, thread, states, hung]),
+        contacts=(
+            Contact("Ada", "owner of web", "ada@example.org, +44 20 7946 0000", "office hours"),
+            Contact("On-call <b>SRE</b>", "", "#incident", ""),
+        ),
+        cost=Cost(cpu_seconds=0.11, bytes_read=120345),
+        rbdiag_version="0.1.0",
+    )
+
+
+def healthy() -> Report:
+    limits = CpuThresholds(subject="host", warning=0.8, critical=0.95)
+    calm = cpu_time(0.125)
+    idle = process(77, 0.03125, service="web.service")
+    return Report(
+        runbook="cpu",
+        target="web-3",
+        host="web-3",
+        started_at=STARTED,
+        duration=1.08,
+        status=Status.OK,
+        exit_code=0,
+        summary="nothing wrong",
+        findings=(),
+        checks=(
+            row("cpu.time", str(calm), decides=True),
+            row("cpu.processes", str(idle), decides=True),
+        ),
+        facts=Facts([limits, calm, idle]),
+        cost=Cost(cpu_seconds=0.09),
+        rbdiag_version="0.1.0",
+    )
+
+
+def noted() -> Report:
+    """Healthy, with something worth knowing and something not seen."""
+    batch = process(77, 0.96875, nice=19, service="backup.service", command="tar -cf /backup/all.tar /srv")
+    report = healthy()
+    return replace(
+        report,
+        summary="nothing wrong in the 2 of 3 checks that ran; the niced tar[77] uses 0.97 cores that nobody else wants",
+        findings=(
+            Finding(
+                spec=BATCH,
+                severity=Severity.NOTE,
+                confidence=Confidence.CERTAIN,
+                subject="tar[77]",
+                summary="the niced tar[77] uses 0.97 cores that nobody else wants",
+                evidence=(batch,),
+            ),
+        ),
+        checks=(
+            report.checks[0],
+            row("cpu.processes", str(batch), "note", decides=True),
+            row("cpu.io", "not allowed", "gap", Gap("forbidden", "not allowed", "run as root")),
+        ),
+        facts=Facts([cpu_time(0.25), batch]),
+    )
+
+
+def unknown() -> Report:
+    """Nothing could be looked at; the target is another host."""
+    gap = Gap("deadline", "not finished when the time was up", "give it more time: --deadline SECONDS")
+    return Report(
+        runbook="db",
+        target="db1:3306",
+        host="web-3",
+        started_at=STARTED,
+        duration=0.1,
+        status=Status.UNKNOWN,
+        exit_code=3,
+        summary="cannot tell: db.login could not run; nothing bad was seen by the rest",
+        findings=(),
+        checks=(replace(row("db.login", gap.detail, "gap", gap, decides=True), target="db1:3306", duration=None),),
+        rbdiag_version="0.1.0",
+    )
+
+
+SAMPLES = {"critical": critical, "healthy": healthy, "noted": noted, "unknown": unknown}
+
+
+def spoiled(report: Report, text: str) -> Report:
+    """The same report with this text in every free text of every record in it; words of closed lists stay."""
+    return cast(Report, _spoiled(report, str, text))
+
+
+def _spoiled(value: object, hint: object, text: str) -> object:
+    if isinstance(value, str):
+        return f"{value}{text}" if hint is str else value
+    if isinstance(value, tuple):
+        return tuple(_spoiled(item, type(item), text) for item in value)
+    if isinstance(value, Facts):
+        return Facts(cast(Fact, _spoiled(fact, type(fact), text)) for fact in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        hints = get_type_hints(type(value))
+        return replace(value, **{f.name: _spoiled(getattr(value, f.name), hints[f.name], text) for f in fields(value)})
+    return value
