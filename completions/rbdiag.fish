@@ -2,7 +2,7 @@
 
 function __rbdiag_complete
     set -l words (commandline -opc)
-    set -l current (commandline -ct)
+    set -l current (string unescape -- (commandline -ct))
     set -l answer (_RBDIAG_COMPLETE=fish command $words[1] $words[2..] $current 2>/dev/null)
     if test "$answer[1]" = files
         set -l stays (string match -r -- '^--[^=]*=' $current)

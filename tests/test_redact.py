@@ -108,6 +108,8 @@ COMMANDS = [
     (["app", "--api-key", "HUNTER2"], "app --api-key ***"),
     (["app", "--api-key=HUNTER2"], "app --api-key=***"),
     (["app", "--token", "HUNTER2"], "app --token ***"),
+    (["app", "--session", "redis://u:HUNTER2@c"], "app --session redis://u:***@c"),
+    (["app", "--auth", "dXNlcjpwdzEyMzQ1HUNTER2"], "app --auth ***"),
     (["app", "--key", "HUNTER2"], "app --key ***"),
     (["app", "--oauth2-bearer", "HUNTER2"], "app --oauth2-bearer ***"),
     (["redis-cli", "-h", "c", "-a", "HUNTER2", "ping"], "redis-cli -h c -a *** ping"),
@@ -158,7 +160,8 @@ TOKENS = [
 HARMLESS_TEXTS = [
     "keyboard=us", "monkey=1", "author=bob", "authority=x", "bypass=1", "compass=north", "PASSWORD_FILE=/run/secrets/x",
     "tokenizer=fast", "max_tokens=4096", "token_ttl=3600", "TOKEN_URL=https://sso/token", "passwordPolicy: strict",
-    "PWD=/home/bob", "OLDPWD=/", "AWS_ACCESS_KEY_ID=", "primary_key=id", "sort_key=name", "public_key=abc",
+    "PWD=/home/bob", "OLDPWD=/", "AWS_ACCESS_KEY_ID=", "primary_key=id", "sort_key=name",
+    "HandlePowerKey=poweroff", "public_key=abc",
     "cache_key=user:17", "key=value", '{"key": "Name", "value": "x"}', "ssl_key=/etc/tls/x.key", "--private-key=/k.pem",
     "Access denied for user 'root'@'localhost' (using password: YES)", "password=${DB_PASSWORD}", "password=",
     "password: '{{ vault_password }}'", "password=None", "Failed password for root from 10.0.0.1 port 22 ssh2",

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
-def main() -> int:
-    """Run the command line of this process and return its exit status."""
+def main() -> NoReturn:
+    """Run the command line of this process, and end the process with the exit status."""
     _fill_closed_streams()
-    arguments = sys.argv[1:]
+    # A life of seconds has little garbage; looking for it while modules are loaded takes longer than it is worth.
+    gc.set_threshold(100_000)
     try:
-        if "_RBDIAG_COMPLETE" in os.environ:
-            from rbdiag.cli.complete import answer
-
-            return answer(arguments, os.environ)
-        if arguments == ["--version"]:
-            from rbdiag import __version__
-            from rbdiag.cli.streams import deliver
-
-            return deliver(f"rbdiag {__version__}\n")
-        from rbdiag.cli.main import run
-
-        return run(arguments)
+        status = _answer(sys.argv[1:])
     except KeyboardInterrupt:  # while modules are still being loaded; later the command line itself answers it
         from rbdiag.cli.streams import INTERRUPTED, say
 
         say("interrupted")
-        return INTERRUPTED
+        status = INTERRUPTED
+    # At once: a check that hangs in its thread must not take part in the interpreter's end, which crashes at times,
+    # and that end would cost a fifth of `--help`. All output has been written past Python's buffers.
+    os._exit(status)
+
+
+def _answer(arguments: list[str]) -> int:
+    if "_RBDIAG_COMPLETE" in os.environ:
+        from rbdiag.cli.complete import answer
+
+        return answer(arguments, os.environ)
+    if arguments == ["--version"]:
+        from rbdiag import __version__
+        from rbdiag.cli.streams import deliver
+
+        return deliver(f"rbdiag {__version__}\n")
+    from rbdiag.cli.main import run
+
+    return run(arguments)
 
 
 def _fill_closed_streams() -> None:
@@ -43,4 +56,4 @@ def _fill_closed_streams() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

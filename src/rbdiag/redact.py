@@ -51,7 +51,8 @@ _PASSES_ON = _words("proxy fastcgi uwsgi scgi grpc memcached by")  # proxy_pass 
 _FILE_KEYS = _words("private client server tls ssl ssh host cert certificate ca")
 _NO_SECRET_KEYS = _words(
     "primary foreign sort partition cache routing unique row range index column object group message event lookup "
-    "search composite shard order config property metric label lock redis s3 topic record field hash map"
+    "search composite shard order config property metric label lock redis s3 topic record field hash map power reboot "
+    "suspend hibernate"
 )
 _CONSTANTS = _words("true false yes no none null nil on off required")
 
@@ -178,8 +179,8 @@ def redact_command(argv: Sequence[str]) -> str:
     hide: _Kind = ""
     script = False
     for word in words:
-        if hide and not re.match(r"--[A-Za-z]|-[A-Za-z]\Z", word):
-            shown.append(_quoted(word) if _stays(hide, word) else MASK)
+        if hide and not _stays(hide, word) and not re.match(r"--[A-Za-z]|-[A-Za-z]\Z", word):
+            shown.append(MASK)
             hide = ""
             continue
         masked = walk.word(word)

@@ -505,6 +505,7 @@ int main(void) { pthread_t t; pthread_create(&t, 0, work, 0); pthread_exit(0); }
 """
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel gives the files of such a process to root")
 def test_a_process_whose_main_thread_has_ended(start: Callable[..., int], build: Callable[[str], Path]) -> None:
     """It looks like a zombie. perf finds no names there, because the kernel shows no memory map of it."""
     need("perf", "native")

@@ -1,17 +1,10 @@
-"""The options that runbooks share. A runbook's command takes them all with one decorator, as one record.
-
-@click.command(cls=Command)
-@options.of_runbook("cpu")
-@click.option("--top", ...)
-def cpu(run: RunOptions, show: ShowOptions, top: int) -> int: ...
-"""
+"""The options that runbooks share: one decorator adds them all, and the command gets each group as one record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import click
 
@@ -26,8 +19,7 @@ DEADLINE = 10.0
 FAIL_ON: dict[Level, Severity | None] = {"warning": Severity.WARNING, "critical": Severity.CRITICAL, "never": None}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShowOptions:
+class ShowOptions(NamedTuple):
     """How the report is shown, where else it goes, and what the exit status makes of it."""
 
     output: str
@@ -38,8 +30,7 @@ class ShowOptions:
     no_color: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """What a run looks at and how long. `deadline` is None where none was asked for; `since` is epoch seconds."""
 
     deadline: float | None

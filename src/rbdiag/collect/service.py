@@ -50,8 +50,8 @@ _DATABASE = frozenset(
 
 _UNIT = re.compile(r"([^/]+\.(?:service|scope))(?=/|$)")
 _CONTAINER = re.compile(
-    r"(?:docker|cri-containerd|crio|libpod|containerd|podman|nspawn|lxc\.payload\.|lxc|machine)[-/.:]?"
-    r"([0-9a-f]{12,64}|[\w-]+)(?:\.scope)?(?=/|$)"
+    r"(?:docker|cri-containerd|crio|libpod|containerd|podman|nspawn|machine)[-/:]([0-9a-f]{12,64}|[\w-]+)(?:\.scope)?(?=/|$)"
+    r"|lxc(?:\.payload)?[./]([\w-]+)(?=/|$)"
 )
 _NOT_A_SERVICE = re.compile(r"^(?:session-|init\.scope|user@|vte-spawn-|tmux-spawn-|run-)")
 _SIBLINGS = 3
