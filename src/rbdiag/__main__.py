@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers take it for true; importing it from typing would cost half of `--version`
 if TYPE_CHECKING:
     from typing import NoReturn
 

@@ -10,12 +10,12 @@ import pytest
 from tests.cli.program import Program
 
 HEAVY = "requests dns pymysql psutil tabulate asyncio ssl subprocess tomllib"
-# `main` ends the process by itself, so the modules are listed at its very end.
+# `main` ends the process by itself, so the modules are listed at its very end; those of Python's own start are not.
 LOOK = """
 import os, sys
-leave = os._exit
+leave, before = os._exit, set(sys.modules)
 def look(status):
-    os.write(2, " ".join(sorted(sys.modules)).encode())
+    os.write(2, " ".join(sorted(set(sys.modules) - before)).encode())
     leave(status)
 os._exit = look
 sys.argv = ["rbdiag", *sys.argv[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -41,9 +42,8 @@ def test_durations(text: str, length: float) -> None:
     ],
 )
 def test_what_is_no_duration(text: str, why: str) -> None:
-    with pytest.raises(ValueError, match="duration|longer") as error:
+    with pytest.raises(ValueError, match=re.escape(why)):
         types.seconds(text)
-    assert why in str(error.value)
 
 
 def convert(kind: click.ParamType, text: str) -> Any:

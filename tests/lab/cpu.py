@@ -25,12 +25,14 @@ else:
     print("ready", flush=True)
     signal.pause()
 """
-# Uses so many seconds of CPU time in each tenth of a second.
+# Uses so many seconds of CPU time in each tenth of a second. It counts between its looks at the clock of its CPU time,
+# which is a system call: looking all the time is kernel time, and another fault.
 PART_TIME = """
 while True:
     begin, enough = time.monotonic(), time.process_time() + {busy}
     while time.process_time() < enough:
-        pass
+        for _ in range(10_000):
+            pass
     time.sleep(max(0.0, begin + 0.1 - time.monotonic()))
 """
 
@@ -156,12 +158,23 @@ def kernel_random_reader(lab: Lab) -> Setup:
 @fault("cpu.system-time", needs=("gcc",))
 def pipe_ping_pong(lab: Lab) -> Setup:
     """Two processes hand one byte to and fro: context switches and little else."""
-    pid = lab.start(lab.compiled("pingpong")).pid
+    yield from _ping_pong(lab, pairs=1, cores=0.5)
+
+
+@fault("cpu.system-time", needs=("gcc",))
+def pipe_ping_pong_everywhere(lab: Lab) -> Setup:
+    """A pair of processes for each CPU that hand one byte to and fro."""
+    yield from _ping_pong(lab, pairs=cpus(), cores=0.6 * cpus())
+
+
+def _ping_pong(lab: Lab, pairs: int, cores: float) -> Setup:
+    program = lab.compiled("pingpong")
+    pids = [lab.start(program).pid for _ in range(pairs)]
     lab.prove("context switches a second", lambda: rate(lambda: stat_counter("ctxt")), at_least=50_000)
-    pids = [pid, *proc.children(pid)]
-    prove_cores(lab, *pids)
-    _prove_kernel_time(lab, pids)
-    yield Fault(("pingpong", str(pid)))
+    everyone = [*pids, *(child for pid in pids for child in proc.children(pid))]
+    prove_cores(lab, *everyone, at_least=cores)
+    _prove_kernel_time(lab, everyone)
+    yield Fault(("pingpong", *map(str, everyone)))
 
 
 def _prove_kernel_time(lab: Lab, pids: list[int]) -> None:

@@ -64,7 +64,7 @@ def _niced() -> float:
 @twin()
 def two_second_spike(lab: Lab) -> Setup:
     """A program that takes two seconds of CPU to start, then waits for work."""
-    source = "import signal, time\nwhile time.process_time() < 2:\n    pass\nsignal.pause()\n"
+    source = "import signal, time\nwhile time.process_time() < 2:\n    sum(range(10_000))\nsignal.pause()\n"
     pid = lab.start(sys.executable, "-c", source).pid
     lab.prove("cores used", lambda: rate(lambda: cpu_seconds(pid), 0.2), at_least=0.7, within=1, lasting=False)
     yield Fault()
@@ -88,7 +88,7 @@ def load_falling(lab: Lab) -> Setup:
 def throttled_long_ago(lab: Lab) -> Setup:
     """A cgroup that met its CPU quota earlier and does not now: counters, but no difference."""
     group = lab.cgroup(1, "cpu", cpu_cfs_period_us=100_000, cpu_cfs_quota_us=10_000)
-    source = "import signal, time\nwhile time.process_time() < 0.3:\n    pass\nsignal.pause()\n"
+    source = "import signal, time\nwhile time.process_time() < 0.3:\n    sum(range(10_000))\nsignal.pause()\n"
     lab.start(lab.script("reportd", source), group=group)
     lab.prove("throttled periods since it began", lambda: group_counter(group, "nr_throttled"), at_least=15)
     lab.prove("throttled periods a second", lambda: rate(lambda: group_counter(group, "nr_throttled"), 1), at_most=0)

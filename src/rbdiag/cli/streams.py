@@ -17,7 +17,7 @@ SETTINGS = 78
 INTERRUPTED = 130
 
 
-class Stop(Exception):  # noqa: N818 - an end, not always an error
+class Stop(Exception):
     """The command ends here, with this sentence for a person and this exit status."""
 
     def __init__(self, status: int, sentence: str) -> None:

@@ -83,11 +83,7 @@ def unit_of(cgroup: str) -> str:
 
 def container_of(cgroup: str) -> str:
     """A short name of the container in a cgroup path (Docker, containerd, CRI-O, Podman, LXC, nspawn, Kubernetes)."""
-    if not any(
-        word in cgroup for word in ("docker", "containerd", "crio", "libpod", "kubepods", "podman", "lxc", "machine")
-    ):
-        return ""
-    found = _CONTAINER.findall(cgroup)
+    found = [one or other for one, other in _CONTAINER.findall(cgroup)]
     if found:
         return f"container {found[-1][:12]}"
     last = cgroup.rstrip("/").rpartition("/")[2]

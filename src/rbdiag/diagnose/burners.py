@@ -39,8 +39,11 @@ def about(processes: Iterable[ProcessCpu], *more: str) -> frozenset[str]:
 
 
 def who(p: ProcessCpu) -> str:
-    """A process the way the first line should name it: with the service behind it."""
-    return p.subject if p.service in (p.subject, "") else f"{p.subject} of {p.service}"
+    """A process the way the first line should name it: with its script, or with the service behind it."""
+    program, _, pid = p.service.rpartition("[")
+    if pid == f"{p.pid}]":
+        return p.subject if program == p.name else f"{p.subject} ({program})"
+    return f"{p.subject} of {p.service}" if p.service else p.subject
 
 
 def cores(share: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from rbdiag.facts.cpu import ProcessCpu, ProfilerTool, Runtime
+from rbdiag.facts.cpu import ProcessCpu, Profile, ProfilerTool, Runtime
 from rbdiag.facts.host import Standing
 from rbdiag.model import Facts, Step
 
@@ -36,6 +36,8 @@ def look_at_log(unit: str) -> Iterator[Step]:
 
 def look_inside(process: ProcessCpu, facts: Facts) -> Iterator[Step]:
     """How to see where in its code this process is: the command for its runtime, and what is missing to run it."""
+    if any(done.subject == process.subject for done in facts.of(Profile)):
+        return  # it has been seen: the evidence says where
     pid, root = process.pid, sudo(facts)
     own = f"rbdiag cpu --pid {pid} --profile 5 --flame-graph /tmp/rbdiag-{pid}.svg"
     tools = {tool.subject: tool for tool in facts.of(ProfilerTool)}

@@ -1,7 +1,8 @@
 """For Nagios, Icinga and their kin: a line for the pager, performance data, then the long text.
 
-By the Monitoring Plugins Development Guidelines (2.1 and 2.6): `SERVICE STATUS - text | performance data`, the
-text under 80 characters. A bar begins performance data wherever it stands, so no text from us may hold one.
+By the Monitoring Plugins Development Guidelines (2.1, 2.6 and 2.7): `SERVICE STATUS - text | performance data` in
+under 80 characters, then the long text, a second bar, and the rest of the performance data. A bar begins performance
+data wherever it stands, so no text from us may hold one.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ _LONGEST = 79
 
 def render(report: Report, options: RenderOptions) -> str:
     line = _safe(f"{report.runbook.upper()} {str(report.status).upper()} - {report.summary}")
-    first = cut(line, _LONGEST, "...")
-    data = " ".join([*_cpu(report.facts), _datum("time", report.duration, "s", "", "", "0")])
+    data = [*_cpu(report.facts), _datum("time", report.duration, "s", "", "", "0")]
+    first = cut(line, _LONGEST - len(f" | {data[0]}"), "...")
+    ran = f"{len(report.checks) - len(report.gaps)} of {len(report.checks)} checks ran"
     summary = [_safe(report.summary)] if first != line and not _said(report) else []
-    return "\n".join([f"{first} | {data}", *summary, *_long(report)]) + "\n"
+    rest = f" | {' '.join(data[1:])}" if data[1:] else ""
+    return "\n".join([f"{first} | {data[0]}", *summary, *_long(report), ran + rest]) + "\n"
 
 
 def _said(report: Report) -> bool:
@@ -68,7 +71,7 @@ def _cpu(facts: Facts) -> Iterator[str]:
     time = next((t for t in reversed(times) if t.window == "confirm"), times[-1] if times else None)
     if time:
         warning, critical = (_number(limits.warning * 100), _number(limits.critical * 100)) if limits else ("", "")
-        yield _datum("busy", time.busy * 100, "%", warning, critical, "0", "100")
+        yield _datum("busy", round(time.busy * 100), "%", warning, critical, "0", "100")
         for name in ("user", "nice", "system", "iowait", "irq", "softirq", "steal"):
             yield _datum(name, getattr(time, name) * 100, "%", "", "", "0", "100")
     if load := facts.last(LoadAverage):
@@ -77,9 +80,8 @@ def _cpu(facts: Facts) -> Iterator[str]:
 
 
 def _datum(label: str, value: float, unit: str, *limits: str) -> str:
-    """'label'=value[UOM];[warn];[crit];[min];[max]; a quote in a label is doubled, an equals sign is not allowed."""
-    quoted = label.replace("'", "''").replace("=", "-")
-    return ";".join([f"'{quoted}'={_number(value)}{unit}", *limits])
+    """label=value[UOM];[warn];[crit];[min];[max]. Our labels are plain words, which need no quotes."""
+    return ";".join([f"{label}={_number(value)}{unit}", *limits])
 
 
 def _number(value: float) -> str:
