@@ -28,14 +28,15 @@ _rbdiag() {
     {
         IFS= read -r kind
         if [[ $kind == files ]]; then
-            word=$current
-            [[ $word != -*=* ]] || word=${word#*=}
+            local option=
+            [[ $current != -*=* ]] || option=${current%%=*}=
             compopt -o filenames
-            while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$word")
+            while IFS= read -r word; do COMPREPLY+=("$option$word"); done < <(compgen -f -- "${current#"$option"}")
         else
-            while IFS=$'\t' read -r word _; do COMPREPLY+=("${word#"$stays"}"); done
+            while IFS=$'\t' read -r word _; do COMPREPLY+=("$word"); done
         fi
     } < <(_RBDIAG_COMPLETE=bash "$program" "${words[@]:1}" 2>/dev/null)
+    COMPREPLY=("${COMPREPLY[@]#"$stays"}")
 }
 
 complete -F _rbdiag rbdiag

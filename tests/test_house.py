@@ -31,6 +31,7 @@ LAYERS = (
     ("collect", "diagnose", "render"),
     ("facts", "deadline", "redact"),
     ("model",),
+    ("frozen",),
     ("__init__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

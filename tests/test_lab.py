@@ -22,6 +22,8 @@ FAST = [scenario for scenario in scenarios().values() if scenario.fast]
 @pytest.mark.parametrize("scenario", FAST, ids=lambda scenario: scenario.name)
 def test_the_program_says_what_is_wrong_and_nothing_else(scenario: Scenario) -> None:
     result = run(scenario)
+    if result.state == "not in effect":  # other work on this machine came between; an answer is never asked for twice
+        result = run(scenario)
     if result.state == "skipped":
         pytest.skip(result.remark)
     said = result.grade.said if result.grade else ""

@@ -18,7 +18,7 @@ def main() -> NoReturn:
     gc.set_threshold(100_000)
     try:
         status = _answer(sys.argv[1:])
-    except KeyboardInterrupt:  # while modules are still being loaded; later the command line itself answers it
+    except KeyboardInterrupt:  # at any time, while modules are still being loaded as well
         from rbdiag.cli.streams import INTERRUPTED, say
 
         say("interrupted")

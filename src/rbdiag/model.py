@@ -8,9 +8,10 @@ says otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, TypeVar
+
+from rbdiag.frozen import NamedRecord, Record
 
 
 class _Word(IntEnum):
@@ -57,8 +58,7 @@ Mark = Literal["ok", "note", "warning", "critical", "gap"]
 EXIT_BUG = 70
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fact:
+class Fact(NamedRecord):
     """One thing seen, on one subject, at one time. `str()` is the line a person reads.
 
     `check` and `seen_at` are stamped by the runner, not by the check that yields the fact.
@@ -100,8 +100,7 @@ class Facts:
         return next((f for f in reversed(self.of(kind)) if subject in (None, f.subject)), None)
 
 
-@dataclass(frozen=True)
-class Gap:
+class Gap(Record):
     """One thing we could not see, why, and what would unlock it."""
 
     reason: GapReason
@@ -117,8 +116,7 @@ class CannotLook(Exception):
         self.gap = gap
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Record):
     """A catalogue entry. `explains` is the only causal knowledge, and it is data."""
 
     code: str
@@ -135,8 +133,7 @@ class Spec:
         return self.code.partition(".")[0]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Record):
     """One thing to do, ready to paste, with its risk and how to verify that it worked."""
 
     text: str
@@ -145,8 +142,7 @@ class Step:
     verify: str = ""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """A spec met on this host, with the facts that show it and those that speak against it.
 
     `about` names every subject the finding concerns (process, service, cgroup, host): a finding stands under
@@ -171,8 +167,7 @@ class Finding:
         return self.spec.code
 
 
-@dataclass(frozen=True)
-class CheckRow:
+class CheckRow(Record):
     """What became of one planned check; every planned check has exactly one."""
 
     name: str
@@ -184,8 +179,7 @@ class CheckRow:
     mark: Mark = "ok"
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(Record):
     """One entry of the timeline: a change or a symptom."""
 
     at: float
@@ -193,8 +187,7 @@ class Moment:
     text: str
 
 
-@dataclass(frozen=True)
-class Contact:
+class Contact(Record):
     """Whom to call, and when."""
 
     name: str
@@ -203,8 +196,7 @@ class Contact:
     when: str = ""
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Record):
     """What the run cost the host. None means not measured."""
 
     cpu_seconds: float | None = None
@@ -213,8 +205,7 @@ class Cost:
     queries: int = 0
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Record):
     """Facts, gaps, findings and verdict in their final order. Renderers only write down what stands here."""
 
     runbook: str
@@ -228,7 +219,7 @@ class Report:
     findings: tuple[Finding, ...]
     checks: tuple[CheckRow, ...]
     timeline: tuple[Moment, ...] = ()
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts = Facts()
     contacts: tuple[Contact, ...] = ()
     cost: Cost = Cost()
     rbdiag_version: str = ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
 from rbdiag.model import CheckRow, Contact, Cost, Fact, Facts, Gap, Moment, Report, Status
@@ -131,11 +130,11 @@ def _facts(docs: list[FactDoc]) -> list[Fact]:
 
 def _fact(kind: type[Fact], hints: dict[str, Any], doc: dict[str, Any], where: str) -> Fact:
     values: dict[str, Any] = {}
-    for field in fields(kind):
-        key = field.name
+    defaults = kind.field_defaults()
+    for key in kind.field_names():
         if key not in doc:
             # A field with a default may have been added after the report was written.
-            if field.default is MISSING:
+            if key not in defaults:
                 raise RecordError(f"{where} in the report, a {kind.__name__}, has no {key}")
             continue
         value, place = doc[key], f"{where}.{key}"

@@ -11,14 +11,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from rbdiag.deadline import Deadline, OutOfTime
+from rbdiag.frozen import Record, replace
 from rbdiag.model import CannotLook, CheckRow, Fact, Facts, Gap
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Record):
     """One planned check: its name, what it looks at, how, and the jobs whose facts it builds on.
 
     `run` gets the deadline and the facts of the jobs in `after`. `decides` marks a check without which "no
@@ -32,16 +31,14 @@ class Job:
     decides: bool = False
 
 
-@dataclass(frozen=True)
-class Bug:
+class Bug(Record):
     """An exception that nobody expected, with where it happened; told aloud, never swallowed."""
 
     where: str
     error: BaseException
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record):
     """What one run brought: all facts, one row a job in planned order, and the bugs met on the way."""
 
     facts: Facts

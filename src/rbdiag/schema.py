@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from inspect import cleandoc
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -50,7 +49,7 @@ def _object(kind: Any, defs: dict[str, Any]) -> dict[str, Any]:
 
 def _fact(kind: type[Fact]) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    keys = [f.name for f in fields(kind)]
+    keys = kind.field_names()
     properties = {key: _at(hints[key]) if key.endswith("_at") else _value(hints[key], {}) for key in keys}
     return {
         "type": "object",

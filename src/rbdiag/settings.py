@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from rbdiag.frozen import Record
 from rbdiag.model import Contact
 from rbdiag.redact import MASK, is_secret, redact
 
@@ -37,8 +38,7 @@ class SettingsError(Exception):
         return f"{where}: {key}found {self.found}, expected {self.expected}"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Record):
     """A name that may be given instead of a target, and what it stands for."""
 
     name: str
@@ -46,8 +46,7 @@ class Target:
     runbook: str | None = None
 
 
-@dataclass(frozen=True)
-class ContactEntry:
+class ContactEntry(Record):
     """Whom to call. Empty `runbooks` or `services` mean: for all of them."""
 
     name: str
@@ -58,26 +57,23 @@ class ContactEntry:
     services: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Thresholds:
+class Thresholds(Record):
     """From which percentage of the usable CPUs the host counts as busy, and as saturated."""
 
     cpu_warning: float = 80.0
     cpu_critical: float = 95.0
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Record):
     """All that a settings file says; `path` is the file that was read, None where there is none."""
 
     path: str | None = None
-    targets: Mapping[str, Target] = field(default_factory=dict)
+    targets: Mapping[str, Target] = MappingProxyType({})
     contacts: tuple[ContactEntry, ...] = ()
     thresholds: Thresholds = Thresholds()
 
 
-@dataclass(frozen=True)
-class _Form:
+class _Form(Record):
     """What a value must be: in words for a person, and as a test. With `many`, an array of such values."""
 
     expected: str

@@ -69,6 +69,7 @@ ROWS = [
     pytest.param("cpu --top ", [], id="a number"),
     pytest.param("cpu --profile --pi", ["--pid"], id="an option after one whose value may be left out"),
     pytest.param("cpu --profile 3 --pi", ["--pid"], id="an option after such a value"),
+    pytest.param("cpu --profile --output j", ["json", "jsonl"], id="a value after an option without one"),
     pytest.param("cpu -- --", [], id="no option after the end of options"),
     pytest.param("explain --bogus cpu.iow", ["cpu.iowait"], id="after a mistake"),
 ]
@@ -127,6 +128,7 @@ TYPED = [
         id="after a word with colons",
     ),
     pytest.param("rbdiag diagnose a\\ re", "<diagnose><a report.json>", id="a file with a space in its name"),
+    pytest.param("rbdiag diagnose at-08:0", "<diagnose><at-08:00.json>", id="a file with a colon in its name"),
     pytest.param("rbdiag cpu --save=other", "<cpu><--save=other.json>", id="a file behind ="),
 ]
 
@@ -149,6 +151,7 @@ def place(rbdiag: Program) -> Path:
     (rbdiag.place / "rbdiag" / "config.toml").write_text('[targets.shop]\nservice = "shop.service"\n')
     (rbdiag.place / "a report.json").touch()
     (rbdiag.place / "other.json").touch()
+    (rbdiag.place / "at-08:00.json").touch()
     return rbdiag.place
 
 

@@ -206,6 +206,21 @@ def test_ctrl_c_is_130_without_a_traceback_and_stops_at_once(rbdiag: Program) ->
     assert err == "rbdiag: interrupted\n"
 
 
+EARLY = """
+import sys
+class Finder:
+    def find_spec(self, name, *others):
+        if name == "rbdiag.cli.cpu":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_ctrl_c_while_modules_are_loaded(rbdiag: Program) -> None:
+    done = rbdiag("cpu", plant=EARLY)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "rbdiag: interrupted\n")
+
+
 # A check whose child program would outlive it, unless it is ended.
 CHILD = """
 def check(deadline, facts):

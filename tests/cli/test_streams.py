@@ -59,6 +59,29 @@ def test_closed_streams(rbdiag: Program, close: str, status: int, said: str) -> 
     assert json.loads(saved.read_text())["status"] == "ok"
 
 
+def test_a_message_never_runs_into_a_file_that_took_the_number_of_a_closed_stream(rbdiag: Program) -> None:
+    file = rbdiag.place / "open"
+    plant = (
+        f"\nFILE = {str(file)!r}"
+        + """
+def check(deadline, facts):
+    global OPEN
+    OPEN = open(FILE, "w")
+    raise KeyError("a bug, so that there is a message")
+    yield
+"""
+    )
+    assert rbdiag.shell("rbdiag cpu 2>&-", WORLD + plant).returncode == 70
+    assert file.read_text() == ""
+
+
+def test_words_that_the_terminal_cannot_show_are_no_bug(rbdiag: Program) -> None:
+    plant = "\nimport dataclasses\ndiagnose.catalogue = lambda: {'x': dataclasses.replace(SPEC, title='2 × 3')}\n"
+    done = rbdiag("explain", plant=WORLD + plant, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 \\xd7 3" in done.stdout
+
+
 def test_a_terminal_of_ascii_gets_ascii(rbdiag: Program) -> None:
     done = rbdiag("cpu", "-v", plant=WORLD + BUSY, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -186,7 +186,6 @@ def test_with_verbose_every_fact_and_the_cost_are_shown() -> None:
 
 
 def test_facts_of_a_type_from_another_runbook_do_no_harm() -> None:
-    @dataclass(frozen=True, kw_only=True)
     class TcpAnswer(Fact):
         def __str__(self) -> str:
             return "open in 0.3 ms"

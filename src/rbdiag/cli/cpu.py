@@ -10,7 +10,7 @@ from rbdiag.cli import options
 from rbdiag.cli.configured import service_of, settings_of
 from rbdiag.cli.main import Command
 from rbdiag.cli.options import DEADLINE, RunOptions, ShowOptions
-from rbdiag.cli.types import Duration, Percent
+from rbdiag.cli.values import Duration, Percent
 from rbdiag.facts import percent
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 
 from rbdiag.cli.main import Command
 from rbdiag.cli.streams import columns, deliver
-from rbdiag.cli.types import Code
+from rbdiag.cli.values import Code
 from rbdiag.model import Spec
 from rbdiag.render.escape import wrap
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rbdiag.cli import main
-from rbdiag.cli.types import Check
+from rbdiag.cli.values import Check
 from rbdiag.diagnose import catalogue
 
 Choices = dict[str, list[tuple[str, str]]]

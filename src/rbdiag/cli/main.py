@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from rbdiag.cli.streams import BUG, INTERRUPTED, UNKNOWN, USAGE, Stop, deliver, say, visible
+from rbdiag.cli.streams import BUG, UNKNOWN, USAGE, Stop, deliver, say, visible
 
 # Every command: where it lives, and what it says about itself in the list.
 COMMANDS = {
@@ -99,7 +99,7 @@ def rbdiag(context: click.Context, settings: str | None) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit status. Every way out of the program passes here."""
+    """Run one command line and return its exit status. Every way out of the program but Ctrl-C passes here."""
     try:
         with rbdiag.make_context("rbdiag", list(arguments)) as context:
             return int(rbdiag.invoke(context))
@@ -113,9 +113,6 @@ def run(arguments: Sequence[str]) -> int:
     except Stop as stop:
         say(str(stop))
         return _also_to_monitor(str(stop), stop.status, arguments)
-    except (KeyboardInterrupt, click.Abort):
-        say("interrupted")
-        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told as a bug and never as a traceback
         from rbdiag.cli.bugs import tell
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import click
 
-from rbdiag.cli.types import Check, Duration, Service, Since
+from rbdiag.cli.values import Check, Duration, Service, Since
 from rbdiag.model import Severity
 from rbdiag.render import FORMATS
 

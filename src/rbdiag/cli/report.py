@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from types import FrameType
 
 import click
@@ -17,6 +16,7 @@ from rbdiag.cli.options import FAIL_ON, RunOptions, ShowOptions
 from rbdiag.cli.progress import Progress
 from rbdiag.cli.streams import UNKNOWN, columns, deliver, err, say, write
 from rbdiag.deadline import Deadline
+from rbdiag.frozen import replace
 from rbdiag.model import CheckRow, Gap, Report, Status
 from rbdiag.render import RenderOptions, render
 from rbdiag.runbooks import Plan, investigate

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from rbdiag.collect import proc
 from rbdiag.collect.service import container_of, unit_of
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import QuotaScan, Throttle, Window
+from rbdiag.frozen import Record
 from rbdiag.model import CannotLook, Fact, Gap
 
 # A host may have thousands of groups; beyond these we say that we stopped.
@@ -22,8 +22,7 @@ _GROUPS, _DEPTH = 4000, 10
 _MEMBERS = 5
 
 
-@dataclass(frozen=True)
-class Hierarchy:
+class Hierarchy(Record):
     """A mounted cgroup tree with CPU bandwidth control."""
 
     mount: str
@@ -84,8 +83,7 @@ def own_quota() -> float | None:
     return min(quotas, default=None)
 
 
-@dataclass
-class _Group:
+class _Group(Record):
     tree: Hierarchy
     path: str
     quota: float

@@ -11,7 +11,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from rbdiag.collect import pressure, proc
 from rbdiag.collect.service import Owner, Owners, doing, runtime_of
@@ -100,15 +99,14 @@ def supply() -> CpuSupply:
     )
 
 
-@dataclass
 class _Base:
     """What a mover showed at the scout."""
 
-    stat: proc.Stat
-    clock: int
-    delay: int | None = None
-    tasks: dict[int, tuple[proc.Stat, int | None]] = field(default_factory=dict)
-    io: tuple[int, int] | None = None
+    def __init__(self, stat: proc.Stat) -> None:
+        self.stat = stat
+        self.delay: int | None = None
+        self.tasks: dict[int, tuple[proc.Stat, int | None]] = {}
+        self.io: tuple[int, int] | None = None
 
 
 def processes(seconds: float, top: int, focus: int | None, deadline: Deadline) -> Iterator[Fact]:
@@ -161,7 +159,7 @@ def _observe(window: Window, seconds: float, top: int, focus: int | None, deadli
     movers = sorted(moved, key=moved.__getitem__, reverse=True)[:_CLOSE]
     if focus is not None and focus in scout and focus not in movers:
         movers.append(focus)
-    base = _close_look(movers, scout, moved, scouted - began, top)
+    base = _close_look(movers, moved, scouted - began, top)
 
     forks = (proc.host_stat().forks - host_before.forks) / (scouted - began)
     births = _watch_births(began + seconds, deadline) if forks > _BIRTHS_FROM else _Watched()
@@ -214,16 +212,14 @@ def _observe(window: Window, seconds: float, top: int, focus: int | None, deadli
     yield from births.facts(window, owners)
 
 
-def _close_look(
-    movers: list[int], clocks: dict[int, int], moved: dict[int, int], seconds: float, top: int
-) -> dict[int, _Base]:
+def _close_look(movers: list[int], moved: dict[int, int], seconds: float, top: int) -> dict[int, _Base]:
     found: dict[int, _Base] = {}
     readable = _THREADS_READ
     for place, pid in enumerate(movers):
         stat = proc.stat(pid)
         if stat is None:
             continue
-        base = found[pid] = _Base(stat, clocks[pid])
+        base = found[pid] = _Base(stat)
         busy = moved.get(pid, 0) / 1e9 / seconds
         if stat.threads > 1 and readable > 0 and busy >= _THREADS_FROM / 2:
             base.tasks = _tasks(pid, readable)
@@ -405,14 +401,14 @@ def _services(window: Window, groups: dict[str, list[tuple[ProcessCpu, Owner]]])
 _LOOKS, _LOOK_EVERY = 60, 0.008
 
 
-@dataclass
 class _Watched:
     """Who was seen being born: parents with a count and their children's names."""
 
-    parents: Counter[int] = field(default_factory=Counter)
-    children: dict[int, Counter[str]] = field(default_factory=dict)
-    stats: dict[int, proc.Stat] = field(default_factory=dict)
-    hits: int = 0
+    def __init__(self) -> None:
+        self.parents = Counter[int]()
+        self.children: dict[int, Counter[str]] = {}
+        self.stats: dict[int, proc.Stat] = {}
+        self.hits = 0
 
     def facts(self, window: Window, owners: Owners) -> Iterator[Births]:
         from rbdiag.redact import redact_command

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 from rbdiag.collect import proc
 from rbdiag.facts.cpu import Doing, Runtime, ServiceKind
+from rbdiag.frozen import Record
 
 # Started by these, a process stands for itself: they start everything and explain nothing. The last row is
 # wrappers: what they start is the program.
@@ -58,8 +58,7 @@ _SIBLINGS = 3
 _GO_MARK = b"Go build ID:"
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(Record):
     """What explains a process. `root` is the process at the top of it; `unit` is empty where no manager has it.
 
     `program` is what a person calls the root, for telling siblings.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 
 from rbdiag.diagnose.causes import ordered
+from rbdiag.frozen import Record
 from rbdiag.model import Facts, Finding, Spec
 
 Rule = Callable[[Facts], Iterator[Finding]]
@@ -15,8 +15,7 @@ Rule = Callable[[Facts], Iterator[Finding]]
 AREAS = ("cpu", "crowd", "demand", "load", "host", "svc")
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Record):
     """The findings in their final order, and the rules that broke, by name (a bug, to be told aloud)."""
 
     findings: tuple[Finding, ...]

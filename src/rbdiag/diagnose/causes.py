@@ -7,8 +7,8 @@ subject: a full disk elsewhere explains nothing here.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
+from rbdiag.frozen import replace
 from rbdiag.model import Finding, Severity
 
 

@@ -6,7 +6,6 @@ A fault must hold in the first window and in the one that confirms it: a burst s
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from rbdiag.facts.cpu import (
     Window,
 )
 from rbdiag.facts.host import Pressure, Resource
+from rbdiag.frozen import Record
 from rbdiag.model import Confidence, Facts, Severity
 
 # One CPU nearly full. Less than 1, because a hypervisor and other work take their part of every window.
@@ -39,8 +39,7 @@ QUEUE = 0.2
 S = TypeVar("S", ProcessCpu, ServiceCpu)
 
 
-@dataclass(frozen=True)
-class Burner:
+class Burner(Record):
     """A process that was hot through every window; `share` is the lowest of its shares, `thread` its hottest thread."""
 
     process: ProcessCpu

@@ -6,7 +6,6 @@ says over how many seconds, and in which window: the first one, or the longer on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from rbdiag.facts import number, percent, span
@@ -21,7 +20,6 @@ Doing = Literal["", "build", "pack", "database"]
 ToolState = Literal["ready", "missing", "forbidden"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class CpuThresholds(Fact):
     """From which part of the usable CPUs (0 to 1) the host counts as busy, and as saturated."""
 
@@ -32,7 +30,6 @@ class CpuThresholds(Fact):
         return f"busy from {percent(self.warning)}, critical from {percent(self.critical)}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class CpuTime(Fact):
     """Where the CPU time of the whole host went, by the kernel's own kinds; each a part of all CPUs.
 
@@ -74,7 +71,6 @@ class CpuTime(Fact):
         return f"{many} {percent(self.busy)} busy over {span(self.seconds)}: {kinds}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class CoreTime(Fact):
     """One CPU of the host; `busy` and the kinds are parts of this CPU. Only the busiest few are recorded."""
 
@@ -94,7 +90,6 @@ class CoreTime(Fact):
         return f"{self.subject} {percent(self.busy)} busy{kinds}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class CpuSupply(Fact):
     """How many CPUs can really be used from here: those online, those allowed, and the quota of our own cgroup."""
 
@@ -111,7 +106,6 @@ class CpuSupply(Fact):
         return f"{self.online} CPUs online, {self.allowed} allowed{quota}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class LoadAverage(Fact):
     """Load over 1, 5 and 15 minutes (on Linux: runnable tasks and tasks in uninterruptible sleep), tasks now."""
 
@@ -126,7 +120,6 @@ class LoadAverage(Fact):
         return f"{loads}, {self.runnable} runnable of {number(self.tasks)} tasks"
 
 
-@dataclass(frozen=True, kw_only=True)
 class KernelRates(Fact):
     """What the scheduler and the interrupt code did per second, and the run queue at the end of the window."""
 
@@ -144,7 +137,6 @@ class KernelRates(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ProcessCpu(Fact):
     """One process over one window. The subject is `name[pid]`; `start_ticks` tells it from a reused pid.
 
@@ -195,7 +187,6 @@ class ProcessCpu(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ThreadCpu(Fact):
     """One thread of a busy process; the subject is the process."""
 
@@ -215,7 +206,6 @@ class ThreadCpu(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ServiceCpu(Fact):
     """The processes behind one service, summed: forty workers are one. The subject is the service."""
 
@@ -240,7 +230,6 @@ class ServiceCpu(Fact):
         return f"{self.subject}: {many} use {self.share:.2f} cores together, the busiest {self.biggest:.2f}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class EndedCpu(Fact):
     """CPU used by processes that were born and died inside the window, in cores.
 
@@ -265,7 +254,6 @@ class EndedCpu(Fact):
         return f"{self.share:.2f} cores were used by processes that ended within the window"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Births(Fact):
     """Who starts new processes; the subject is the parent. From looks at the newest pid during the window."""
 
@@ -287,7 +275,6 @@ class Births(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class QuotaScan(Fact):
     """How many control groups were looked at, have a CPU quota, and were throttled within the window."""
 
@@ -302,7 +289,6 @@ class QuotaScan(Fact):
         return f"{many}{some}, {self.limited} with a CPU quota, {self.throttled} throttled"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Throttle(Fact):
     """The CPU quota of one cgroup over the window; the subject is the service, or `cgroup` and its path below `mount`.
 
@@ -335,7 +321,6 @@ class Throttle(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Frequency(Fact):
     """How fast the CPUs may run, in MHz, and how often heat slowed them within the window."""
 
@@ -349,7 +334,6 @@ class Frequency(Fact):
         return f"{self.current:.0f} MHz, {self.allowed:.0f} allowed of {self.highest:.0f}{heat}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class ProfilerTool(Fact):
     """Whether a profiler can be used here; the subject is its name."""
 
@@ -361,7 +345,6 @@ class ProfilerTool(Fact):
         return f"{self.subject} {self.state}" + (f": {self.detail}" if self.detail else "")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Profile(Fact):
     """A stack profile taken of one process; the subject is the process."""
 
@@ -375,7 +358,6 @@ class Profile(Fact):
         return f"{self.samples} samples of {self.subject} in {span(self.seconds)} by {self.tool}{where}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class HotFunction(Fact):
     """A function that was on the CPU in `part` (0 to 1) of the samples; `total` counts its callees too."""
 
@@ -392,7 +374,6 @@ class HotFunction(Fact):
         return f"{percent(self.part)} in {self.function}{where}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class RequestRate(Fact):
     """Requests per second from the access log that a busy service writes, now and before; the subject is the service.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from rbdiag.facts import number, percent, size
@@ -14,7 +13,6 @@ Wait = Literal["disk", "network-fs", "fuse", "freezer", "vfork", "lock", "other"
 KernelEventKind = Literal["hung-task", "soft-lockup", "oom-kill", "thermal"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Standing(Fact):
     """What we may do here: whether we are root, and which of the host's managers are there to be spoken to."""
 
@@ -26,7 +24,6 @@ class Standing(Fact):
         return f"{'root' if self.root else 'not root'}, systemd {'runs' if self.systemd else 'does not run'} here"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Pressure(Fact):
     """Pressure stall information: the part of the window in which some, or all, tasks waited for a resource.
 
@@ -44,7 +41,6 @@ class Pressure(Fact):
         return f"some task waited for {self.resource} in {percent(self.some)} of the time{full}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Memory(Fact):
     """Memory of the host in bytes. `available` is the kernel's estimate of what can be had without swapping."""
 
@@ -62,7 +58,6 @@ class Memory(Fact):
         return f"{size(self.available)} of {size(self.total)} memory available{swap}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Paging(Fact):
     """Pages per second that memory management moved or looked at within the window. Source: /proc/vmstat."""
 
@@ -79,7 +74,6 @@ class Paging(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class DiskUse(Fact):
     """One block device over the window: part of the time busy, bytes per second, seconds per request, queue."""
 
@@ -96,7 +90,6 @@ class DiskUse(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class TaskStates(Fact):
     """Processes by state. `exact` is False where a large host was sampled and the counts are estimates."""
 
@@ -115,7 +108,6 @@ class TaskStates(Fact):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
 class BlockedTask(Fact):
     """A process in uninterruptible sleep (state D) at every look; the subject is the process."""
 
@@ -130,7 +122,6 @@ class BlockedTask(Fact):
         return f"{self.subject} in state D{where} at {self.looks} of {self.looks} looks: {self.command}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class Zombies(Fact):
     """Ended children that one parent has not reaped; the subject is the parent."""
 
@@ -143,7 +134,6 @@ class Zombies(Fact):
         return f"{self.count} unreaped children of {self.subject}: {self.command}"
 
 
-@dataclass(frozen=True, kw_only=True)
 class KernelEvent(Fact):
     """A line of the kernel's log inside the time window that says the host is in trouble."""
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rbdiag.facts import span
 from rbdiag.model import Fact
 
 
-@dataclass(frozen=True, kw_only=True)
 class Unit(Fact):
     """What the service manager says of a unit; the subject is the unit. `active_for` is in seconds."""
 

@@ -6,9 +6,9 @@ outside harmless for its format as the last step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 
+from rbdiag.frozen import NamedRecord
 from rbdiag.model import Report
 
 # Each format by the module that writes it, imported only when the format is asked for.
@@ -21,8 +21,7 @@ FORMATS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class RenderOptions:
+class RenderOptions(NamedRecord):
     """What the reader's end can show. Programs' formats (`json`, `jsonl`, `nagios`) take no notice of it.
 
     `width` is in columns, `top` the most processes in a ranking, `utc_offset` what to add to UTC, in seconds, for

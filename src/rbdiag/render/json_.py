@@ -5,7 +5,6 @@ The type checker holds `to_dict` to it, `rbdiag.record` reads by it, and `rbdiag
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Annotated, Any, Literal, TypedDict
 
 from rbdiag.model import CheckRow, Confidence, Fact, Finding, GapReason, Mark, Report, Risk, Severity, Status
@@ -200,7 +199,7 @@ def check(row: CheckRow) -> CheckDoc:
 def fact_dict(fact: Fact) -> FactDoc:
     """One fact with all its fields. A field whose name ends in `_at` is a point in time; other numbers stay exact."""
     doc: dict[str, Any] = {"type": type(fact).__name__}
-    for key in ("subject", "check", "seen_at", *(f.name for f in fields(fact))):
+    for key in fact.field_names():
         value = getattr(fact, key)
         doc[key] = stamp(value) if key.endswith("_at") and value is not None else value
     return doc  # type: ignore[return-value]  # each type adds fields that FactDoc cannot name

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from rbdiag.facts import size
+from rbdiag.frozen import Record, replace
 from rbdiag.model import Fact, Finding, Gap, Mark, Report, Severity, Status, Step
 from rbdiag.render import RenderOptions, ranking
 from rbdiag.render.escape import cut, visible, width, wrap
@@ -53,8 +53,7 @@ def render(report: Report, options: RenderOptions) -> str:
     return "\n".join(page.lines) + "\n"
 
 
-@dataclass
-class _Lead:
+class _Lead(Record):
     """What stands at the left of a text; the text's further lines are indented to its width."""
 
     text: str
@@ -65,8 +64,6 @@ class _Page:
     """The lines so far. Every text goes through `put`, `command` or the rankings, which make it harmless."""
 
     def __init__(self, report: Report, options: RenderOptions) -> None:
-        from dataclasses import replace
-
         self.report = report
         self.options = replace(options, width=max(NARROWEST, options.width))
         self.lines: list[str] = []

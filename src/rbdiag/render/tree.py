@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from rbdiag.model import Finding
 
 
-@dataclass
 class Branch:
     """A finding and those that it explains, in the report's order."""
 
-    finding: Finding
-    under: list[Branch] = field(default_factory=list)
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+        self.under: list[Branch] = []
 
 
 def branches(findings: Sequence[Finding]) -> list[Branch]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 
 from rbdiag import __version__
 from rbdiag.deadline import Deadline
 from rbdiag.diagnose import Diagnosis, diagnose
+from rbdiag.frozen import Record, replace
 from rbdiag.model import (
     EXIT_BUG,
     CheckRow,
@@ -29,8 +29,7 @@ from rbdiag.runner import Bug, Job, run
 NAMES = ("cpu",)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """What one run is going to do: the jobs in the order they are shown, and what is known beforehand."""
 
     runbook: str

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
 import click
 import pytest
 
-from rbdiag.cli import types
+from rbdiag.cli import values
 
 
 @pytest.mark.parametrize(
@@ -20,7 +19,7 @@ from rbdiag.cli import types
     ],
 )  # fmt: skip
 def test_durations(text: str, length: float) -> None:
-    assert types.seconds(text) == pytest.approx(length)
+    assert values.seconds(text) == pytest.approx(length)
 
 
 @pytest.mark.parametrize(
@@ -43,17 +42,17 @@ def test_durations(text: str, length: float) -> None:
 )
 def test_what_is_no_duration(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=re.escape(why)):
-        types.seconds(text)
+        values.seconds(text)
 
 
-def convert(kind: click.ParamType, text: str) -> Any:
+def convert(kind: values.Number, text: str) -> float:
     return kind.convert(text, None, None)
 
 
 def test_a_duration_below_the_least_is_refused() -> None:
-    assert convert(types.Duration(least=0.1), "100ms") == pytest.approx(0.1)
+    assert convert(values.Duration(least=0.1), "100ms") == pytest.approx(0.1)
     with pytest.raises(click.BadParameter, match=r"at least 0\.1 seconds"):
-        convert(types.Duration(least=0.1), "99ms")
+        convert(values.Duration(least=0.1), "99ms")
 
 
 @pytest.mark.parametrize(
@@ -66,12 +65,12 @@ def test_a_duration_below_the_least_is_refused() -> None:
     ],
 )
 def test_times(text: str, moment: float) -> None:
-    assert convert(types.Since(), text) == moment
+    assert convert(values.Since(), text) == moment
 
 
 def test_so_long_ago() -> None:
     before = time.time()
-    assert before - 900 <= convert(types.Since(), "15m") <= time.time() - 900
+    assert before - 900 <= convert(values.Since(), "15m") <= time.time() - 900
 
 
 @pytest.mark.parametrize(
@@ -87,16 +86,16 @@ def test_so_long_ago() -> None:
 )
 def test_what_is_no_time(text: str, why: str) -> None:
     with pytest.raises(click.BadParameter) as error:
-        convert(types.Since(), text)
+        convert(values.Since(), text)
     assert why in str(error.value)
 
 
 @pytest.mark.parametrize(("text", "part"), [("80", 0.8), ("80%", 0.8), ("80 %", 0.8), ("0.5", 0.005), ("100", 1.0)])
 def test_percentages(text: str, part: float) -> None:
-    assert convert(types.Percent(), text) == pytest.approx(part)
+    assert convert(values.Percent(), text) == pytest.approx(part)
 
 
 @pytest.mark.parametrize("text", ["0", "101", "-1", "x", "", "nan", "%"])
 def test_what_is_no_percentage(text: str) -> None:
     with pytest.raises(click.BadParameter, match="no percentage above 0 and up to 100"):
-        convert(types.Percent(), text)
+        convert(values.Percent(), text)
