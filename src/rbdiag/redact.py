@@ -145,22 +145,75 @@ _SHAPES = r"""(?x)
     )"""
 
 
+# What every shape above begins with, and the length of the shortest.
+_SHAPE_STARTS = tuple(
+    """
+    AKIA ASIA ghp_ gho_ ghu_ ghs_ ghr_ npm_ dckr_pat_ hf_ glsa_ dop_v1_ shpat_ whsec_ lin_api_ github_pat_ sk_live_
+    sk_test_ rk_live_ rk_test_ pk_live_ pk_test_ xox xapp- sq0 NRAK- AGE-SECRET-KEY-1 pypi-AgE gl sk- AIza ya29. hvs. hvb.
+    hvr. SG. atlasv1. eyJ hooks.slack.com discord
+    """.split()
+)
+_SHORTEST_SHAPE = 13
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,+%")
+
+
+def _says_secret(name: str) -> bool:
+    return bool(_kind(name.lstrip("-"), option=name.startswith("-")))
+
+
+def _harmless(text: str) -> bool:
+    """Whether a short text of one plain word, or `--name=word`, can hold no secret: most arguments are such.
+
+    Only a way to spare the patterns, whose compiling costs more than all the rest; what it lets pass, they would too.
+    """
+    if len(text) >= 60:
+        return False
+    name, equals, word = text.partition("=")
+    if not equals:
+        name, word = "", text
+    elif name.startswith("-D") or not _PLAIN.issuperset(name) or _says_secret(name):
+        return False
+    number, colon, rest = word.partition(":")
+    if colon and not any(c.isalpha() for c in number) and len(word) < 40:  # an address or a time, no `name:value`
+        word = number + rest
+    if not _PLAIN.issuperset(word):
+        return False
+    return len(text) < _SHORTEST_SHAPE or not any(start in text for start in _SHAPE_STARTS)
+
+
 def redact(text: str) -> str:
     """The same text, be it a log line, a URL or a whole file, with every secret in it replaced by `***`."""
-    text = re.sub(_PEM, lambda m: m[0] if m[1].endswith(_PUBLIC) else f"-----BEGIN {m[1]}-----{MASK}", text)
-    text = re.sub(_PEM_LINE, lambda m: MASK if _mixed(m[1]) else m[0], text)
-    text = re.sub(_USER_INFO, rf"\1{MASK}@", text)
-    text = re.sub(_LONE_USER, rf"\1{MASK}", text)
+    if _harmless(text):
+        return text
+    return _redact(text)
+
+
+def _redact(text: str) -> str:
+    """Every pattern in turn; each is spared (and not even compiled) where a text lacks what it cannot do without."""
+    if "-----BEGIN" in text:
+        text = re.sub(_PEM, lambda m: m[0] if m[1].endswith(_PUBLIC) else f"-----BEGIN {m[1]}-----{MASK}", text)
+    if len(text) >= 60:
+        text = re.sub(_PEM_LINE, lambda m: MASK if _mixed(m[1]) else m[0], text)
+    if "://" in text and "@" in text:
+        text = re.sub(_USER_INFO, rf"\1{MASK}@", text)
+        text = re.sub(_LONE_USER, rf"\1{MASK}", text)
     if "@tcp(" in text or "@unix(" in text:
         text = re.sub(r"\S+", lambda m: _go_dsn(m[0]), text)
-    text = re.sub(_BEARER, _bearer, text)
+    lower = text.lower()
+    if "bearer" in lower or "basic" in lower:
+        text = re.sub(_BEARER, _bearer, text)
     if any(name in text for name in _PROGRAMS):
         text = re.sub(_WORD, _Walk().text, text)
     text = _sweep(_ASSIGNMENT, text)
-    text = _sweep(_NAME_AND_VALUE, text)
-    text = _sweep(_STATEMENT, text)
-    text = re.sub(_XML, _xml, text)
-    return re.sub(_SHAPES, lambda m: (m[m.lastindex] if m.lastindex else "") + MASK, text)
+    if "value" in lower:
+        text = _sweep(_NAME_AND_VALUE, text)
+    if any(word in lower for word in ("identified", "password", "requirepass", "masterauth")):
+        text = _sweep(_STATEMENT, text)
+    if "<" in text:
+        text = re.sub(_XML, _xml, text)
+    if ":" in text or any(start in text for start in _SHAPE_STARTS):
+        text = re.sub(_SHAPES, lambda m: (m[m.lastindex] if m.lastindex else "") + MASK, text)
+    return text
 
 
 def redact_command(argv: Sequence[str]) -> str:
@@ -371,6 +424,8 @@ class _Walk:
 
 def _argument(word: str, script: bool) -> str:
     """One argument whose end is certain; `script` says that it is itself a command line."""
+    if _harmless(word):
+        return word
     assignment = re.match(r"(?s)((?:-D(?=\w)|--?)?([\w.-]++)=)(.+)", word)
     if assignment and not script:
         kind = _kind(assignment[2], option=word.startswith("-"))

@@ -79,7 +79,7 @@ start = time.process_time()
 from rbdiag.cli.main import run as command_line
 import_seconds = time.process_time() - start
 command_line(["cpu"])
-used["(start of Python)"], used["(import of the command line)"] = start, import_seconds
+used["(start of Python and of this profile)"], used["(import of the command line)"] = start, import_seconds
 used["(the rest: main thread)"] = time.process_time() - sum(used.values())
 text = io.StringIO()
 if chosen:

@@ -38,7 +38,7 @@ def test_the_report_decides(rbdiag: Program, plant: str, arguments: list[str], s
 
 WRONG = [
     pytest.param(["cup"], "no such command: cup; did you mean cpu?", id="unknown command"),
-    pytest.param(["cpu", "--tpo", "3"], "'--top'", id="unknown option"),
+    pytest.param(["cpu", "--tpo", "3"], "--top", id="unknown option"),
     pytest.param(["cpu", "--top", "x"], "'x' is not a valid integer", id="no number"),
     pytest.param(["cpu", "--top", "0"], "0 is not in the range", id="no process to show"),
     pytest.param(["cpu", "extra"], "unexpected extra argument", id="too many words"),
@@ -188,6 +188,12 @@ def test_a_wrong_settings_file_is_78(rbdiag: Program) -> None:
     assert done.stdout == ""
     assert str(settings) in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_settings_file_is_told_to_a_monitor_too(rbdiag: Program) -> None:
+    done = rbdiag("--settings", "/nowhere.toml", "cpu", "-o", "nagios", plant=WORLD)
+    assert done.returncode == 78
+    assert done.stdout.startswith("RBDIAG UNKNOWN - /nowhere.toml: found no such file")
 
 
 def test_ctrl_c_is_130_without_a_traceback_and_stops_at_once(rbdiag: Program) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+KTHREADD = 2  # the parent of all kernel threads
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -117,6 +118,31 @@ def pressure_seconds(resource: str, kind: str = "some") -> float:
         if words[0] == kind:
             return int(words[-1].removeprefix("total=")) / 1e6
     raise LookupError(f"no {kind} in /proc/pressure/{resource}")
+
+
+def foreign_seconds() -> float:
+    """CPU time of every process that does not descend from this one, and of the ended children they have reaped.
+
+    Kernel threads are left out: what they do may be on account of anybody.
+    """
+    fields = {
+        int(name): stat for name in os.listdir("/proc") if name.isdigit() and (stat := _stat(f"/proc/{name}/stat"))
+    }
+    parents = {pid: int(stat[1]) for pid, stat in fields.items()}
+    own = os.getpid()
+
+    def is_foreign(pid: int) -> bool:
+        while pid in parents:
+            if pid == own:
+                return False
+            pid = parents[pid]
+        return True
+
+    return sum(
+        sum(map(int, stat[11:15])) * TICK
+        for pid, stat in fields.items()
+        if KTHREADD not in (pid, parents[pid]) and is_foreign(pid)
+    )
 
 
 def load1() -> float:

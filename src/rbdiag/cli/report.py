@@ -47,8 +47,8 @@ def carry_out(
             on_row=on_row,
         )
     # Whom to call depends on what is at fault, which is known only now.
-    concerned = {subject for finding in report.findings for subject in (finding.subject, *finding.about)}
-    report = replace(report, contacts=tuple(contacts_for(settings, plan.runbook, concerned)))
+    at_fault = {subject for finding in report.findings for subject in (finding.subject, *finding.about)}
+    report = replace(report, contacts=contacts_for(settings, plan.runbook, {plan.target} | at_fault))
     return finish(report, bugs, show, top=top, told=told)
 
 

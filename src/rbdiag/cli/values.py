@@ -18,9 +18,10 @@ else:
     Number = Text = click.ParamType
 
 _UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|[wdhms])")
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(Z|z|[+-]\d\d:\d\d)?", re.ASCII)
+# Compiled where they are needed: most runs need but one of them.
+_PART = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|[wdhms])"
+_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+_RFC3339 = r"(?a:\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?(Z|z|[+-]\d\d:\d\d)?)"
 # Beyond this a number is a slip of the hand, and clocks and waits begin to overflow.
 LONGEST = 3650 * 86400.0
 
@@ -30,19 +31,19 @@ def seconds(text: str) -> float:
 
     Raises ValueError with a sentence that says where the text stops making sense.
     """
-    if _NUMBER.fullmatch(text):
+    if re.fullmatch(_NUMBER, text):
         total = float(text)
     else:
         total, at, smallest = 0.0, 0, float("inf")
         while at < len(text) or not text:
-            part = _PART.match(text, at)
+            part = re.match(_PART, text[at:])
             if part is None:
                 where = f" from {text[at:]!r} on" if at else ""
                 raise ValueError(f"{text!r} is no duration{where}: write 90, 500ms, 15m, 2h or 1h30m")
             unit = _UNITS[part[2]]
             if unit >= smallest:
                 raise ValueError(f"{text!r} is no duration: {part[2]!r} must stand before the smaller units, and once")
-            total, at, smallest = total + float(part[1]) * unit, part.end(), unit
+            total, at, smallest = total + float(part[1]) * unit, at + part.end(), unit
     if total > LONGEST:
         raise ValueError(f"{text!r} is longer than ten years")
     return total
@@ -81,7 +82,7 @@ class Since(Number):
 
 
 def _moment(text: str) -> float:
-    written = _RFC3339.fullmatch(text)
+    written = re.fullmatch(_RFC3339, text)
     if not written:
         raise ValueError(f"{text!r} is no RFC 3339 time: write 2026-11-23T08:00:00Z or 2026-11-23T09:00:00+01:00")
     if not written[2]:
@@ -106,7 +107,7 @@ class Percent(Number):
         if not isinstance(value, str):
             return float(value)
         number = value.removesuffix("%").rstrip()
-        if not _NUMBER.fullmatch(number) or not 0 < float(number) <= 100:
+        if not re.fullmatch(_NUMBER, number) or not 0 < float(number) <= 100:
             self.fail(f"{value!r} is no percentage above 0 and up to 100", param, ctx)
         return float(number) / 100
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -57,7 +57,7 @@ def investigate(
     report = Report(
         runbook=plan.runbook,
         target=plan.target,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         started_at=started,
         duration=0.0,
         status=Status.UNKNOWN,
