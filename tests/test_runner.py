@@ -152,3 +152,14 @@ def test_a_deadline_never_gives_a_timeout_of_zero() -> None:
     with pytest.raises(OutOfTime):
         deadline.left()
     assert deadline.waits() > 0  # the grace of the runner
+
+
+def test_what_builds_on_a_gap_and_sees_nothing_is_a_gap_too() -> None:
+    jobs = [
+        Job("a", "", raises(PermissionError(13, "no", "f"))),
+        Job("b", "", yields(), after=("a",)),
+        Job("c", "", yields("x"), after=("a",)),
+    ]
+    found = rows(*jobs)
+    assert found["b"].gap == Gap("skipped", "builds on a, which could not look")
+    assert found["c"].gap is None

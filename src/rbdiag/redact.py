@@ -149,8 +149,8 @@ _SHAPES = r"""(?x)
 _SHAPE_STARTS = tuple(
     """
     AKIA ASIA ghp_ gho_ ghu_ ghs_ ghr_ npm_ dckr_pat_ hf_ glsa_ dop_v1_ shpat_ whsec_ lin_api_ github_pat_ sk_live_
-    sk_test_ rk_live_ rk_test_ pk_live_ pk_test_ xox xapp- sq0 NRAK- AGE-SECRET-KEY-1 pypi-AgE gl sk- AIza ya29. hvs. hvb.
-    hvr. SG. atlasv1. eyJ hooks.slack.com discord
+    sk_test_ rk_live_ rk_test_ pk_live_ pk_test_ xox xapp- sq0 NRAK- AGE-SECRET-KEY-1 pypi-AgE gl sk- AIza ya29. hvs.
+    hvb. hvr. SG. atlasv1. eyJ hooks.slack.com discord
     """.split()
 )
 _SHORTEST_SHAPE = 13

@@ -124,6 +124,10 @@ def run(
             break
         seen = running.pop(job.name)[1]
         gap = gap_for(error) if error else None
+        base = [name for name in job.after if name in rows and rows[name].gap]
+        if not error and not seen and base:
+            # "Nothing to report" would pass for health: it had nothing to look at.
+            gap = Gap("skipped", f"builds on {base[0]}, which could not look")
         if error and gap is None:
             bugs.append(Bug(job.name, error))
             gap = Gap("failed", f"a bug in rbdiag: {type(error).__name__} in this check", "please report it")

@@ -113,7 +113,8 @@ def fork_storm(facts: Facts) -> Iterator[Finding]:
     if not v.whole_host and not v.births:
         return
     born = v.births
-    spent = min((max(e.share, e.reaped) for e in v.ended), default=0.0)
+    shares = [max(e.share, e.reaped) for e in v.ended]
+    spent, latest = min(shares, default=0.0), (shares or [0.0])[-1]
     fast = v.forks >= _FORKS and spent >= _ENDED_FAST
     slow = v.forks >= _FORKS_SLOW and spent >= _ENDED_SLOW
     if not (fast or slow) or (born is not None and born.doing in ("build", "pack")):
@@ -129,7 +130,7 @@ def fork_storm(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         FORK_STORM, v.severity, v.confidence if born is not None else min(v.confidence, Confidence.LIKELY),
         born.subject if born is not None else "host",
-        f"{v.forks:.0f} processes a second are born and die{children}, using {spent:.2f} of {v.cpus:g} cores{whose}",
+        f"{v.forks:.0f} processes a second are born and die{children}, using {latest:.2f} of {v.cpus:g} cores{whose}",
         evidence=(*([born] if born else []), *v.rates[-1:], *v.ended[-1:], *parent, *([v.time] if v.time else [])),
         against=against(v),
         resolution=(

@@ -77,7 +77,9 @@ class View:
 
     @cached_property
     def seconds(self) -> float:
-        return sum(t.seconds for t in self.times)
+        """How long processes were observed, all windows together."""
+        windows = {p.window: p.seconds for p in self.facts.of(ProcessCpu)} or {t.window: t.seconds for t in self.times}
+        return sum(windows.values())
 
     @cached_property
     def cpus(self) -> float:

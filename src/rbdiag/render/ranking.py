@@ -16,6 +16,8 @@ Measured = TypeVar("Measured", ProcessCpu, ServiceCpu)
 SERVICES = 5
 # Of a core; a service that uses less is no news.
 _LEAST = 0.01
+# A kernel thread that would read 0.0 % is no row.
+_SHOWN = 0.0005
 # A name may take this many columns of the 80 there are; wider terminals and --verbose show more.
 _NARROW = {"USER": 8, "SERVICE": 14}
 _WIDE = {"USER": 16, "SERVICE": 40}
@@ -23,7 +25,7 @@ _WIDE = {"USER": 16, "SERVICE": 40}
 
 def processes(facts: Facts, options: RenderOptions) -> list[str]:
     """The ranking of processes as lines with a heading; no lines where none were measured."""
-    ranked = _latest(facts.of(ProcessCpu))[: options.top]
+    ranked = [p for p in _latest(facts.of(ProcessCpu)) if p.runtime != "kernel" or p.share >= _SHOWN][: options.top]
     heads = ["PID", "USER", "CPU%", "USR%", "SYS%", "THR", "STATE", "AGE", "MEM", "SERVICE", "COMMAND"]
     rows = [
         [

@@ -108,11 +108,14 @@ def _mark(row: CheckRow, diagnosis: Diagnosis) -> Mark:
     return "gap" if row.gap else "ok"
 
 
-def _status(rows: Iterable[CheckRow], diagnosis: Diagnosis) -> Status:
+def _status(rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -> Status:
     worst = max((f.severity for f in diagnosis.findings), default=Severity.NOTE)
     if worst > Severity.NOTE:
         return Status.CRITICAL if worst is Severity.CRITICAL else Status.WARNING
-    blind = any(row.gap and row.decides for row in rows) or all(row.gap for row in rows)
+    asked = [row for row in rows if row.gap is None or row.gap.reason != "skipped"]
+    # Where those that decide were left out on purpose, whatever was asked for decides.
+    deciding = [row for row in asked if row.decides] or asked
+    blind = any(row.gap for row in deciding) or not deciding
     return Status.UNKNOWN if blind or diagnosis.broken else Status.OK
 
 
@@ -129,7 +132,8 @@ def _summary(status: Status, rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -
         return diagnosis.findings[0].summary
     ran = sum(row.gap is None for row in rows)
     if status is Status.UNKNOWN:
-        blind = ", ".join(row.name for row in rows if row.gap and (row.decides or ran == 0))
+        deciders = [row for row in rows if row.gap and row.decides] or [row for row in rows if row.gap]
+        blind = ", ".join(row.name for row in deciders)
         return f"cannot tell: {blind or 'a rule'} could not run; nothing bad was seen by the rest"
     note = f"; {diagnosis.findings[0].summary}" if diagnosis.findings else ""
     seen = "nothing wrong" if ran == len(rows) else f"nothing wrong in the {ran} of {len(rows)} checks that ran"

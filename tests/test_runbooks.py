@@ -1,0 +1,113 @@
+"""From rows and findings to status, exit code and summary: what may pass for health, and what may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from rbdiag.deadline import Deadline
+from rbdiag.frozen import replace
+from rbdiag.model import CheckRow, Gap, Report, Severity, Status
+from rbdiag.runbooks import NAMES, Plan, cpu, investigate, judge
+from rbdiag.runner import Bug, Job
+from tests.diagnose import world
+from tests.diagnose.rows import ROWS
+from tests.test_runner import raises, yields
+
+LATE, SKIPPED = Gap("deadline", "not finished"), Gap("skipped", "not asked for")
+
+
+def check(name: str, gap: Gap | None = None, decides: bool = False) -> CheckRow:
+    return CheckRow(name, "host", "", 0.1, gap, decides)
+
+
+def report(*rows: CheckRow, facts=world.healthy().but()) -> Report:
+    return Report(
+        runbook="cpu", target="this host", host="h", started_at=0.0, duration=1.0, status=Status.OK, exit_code=0, summary="",
+        findings=(), checks=rows, facts=facts,
+    )  # fmt: skip
+
+
+HOG = next(row.facts for row in ROWS if row.first == "cpu.process-hog")
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ([check("a", decides=True), check("b")], Status.OK),
+        ([check("a", decides=True), check("b", LATE)], Status.OK),
+        ([check("a", LATE, decides=True), check("b")], Status.UNKNOWN),
+        ([check("a", LATE), check("b", LATE)], Status.UNKNOWN),
+        ([check("a", SKIPPED, decides=True), check("b")], Status.OK),
+        ([check("a", SKIPPED, decides=True), check("b", LATE)], Status.UNKNOWN),
+        ([check("a", SKIPPED, decides=True), check("b", SKIPPED)], Status.UNKNOWN),
+        ([], Status.UNKNOWN),
+    ],
+    ids=[
+        "everything looked at", "a gap in a check that does not decide", "a gap in one that decides", "nothing could be looked at",
+        "the one asked for ran", "the one asked for has a gap", "everything left out", "no check at all",
+    ],
+)  # fmt: skip
+def test_a_gap_passes_for_health_only_where_it_does_not_decide(rows: list[CheckRow], status: Status) -> None:
+    judged, _ = judge(report(*rows))
+    assert judged.status is status
+    assert judged.exit_code == status.exit_code
+
+
+def test_a_gap_never_hides_a_finding() -> None:
+    judged, _ = judge(report(check("cpu.time", LATE, decides=True), facts=HOG))
+    assert judged.status is Status.WARNING
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [(Severity.WARNING, 1), (Severity.CRITICAL, 0), (None, 0)],
+    ids=["warning", "critical", "never"],
+)
+def test_fail_on_raises_the_bar_of_a_warning(fail_on: Severity | None, code: int) -> None:
+    assert judge(report(check("a"), facts=HOG), fail_on=fail_on)[0].exit_code == code
+
+
+def test_fail_on_never_does_not_hide_that_we_cannot_tell() -> None:
+    assert judge(report(check("a", LATE, decides=True)), fail_on=None)[0].exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"), [(world.healthy().but(), 70), (HOG, 1)], ids=["over a healthy host", "never over a finding"]
+)
+def test_a_bug_makes_the_exit_code(facts, code: int) -> None:
+    judged, bugs = judge(report(check("a"), facts=facts), bugs=(Bug("a", KeyError("x")),))
+    assert judged.exit_code == code
+    assert len(bugs) == 1
+
+
+def test_a_row_is_marked_by_the_worst_that_its_facts_show() -> None:
+    judged, _ = judge(report(check("cpu.processes"), check("other"), check("blind", LATE), facts=HOG))
+    assert [row.mark for row in judged.checks] == ["warning", "ok", "gap"]
+
+
+def test_judging_again_changes_nothing() -> None:
+    once, _ = judge(report(check("cpu.processes"), facts=HOG))
+    assert judge(once)[0] == once
+
+
+def test_the_summary_counts_what_ran_where_not_everything_did() -> None:
+    assert judge(report(check("a"), check("b")))[0].summary == "nothing wrong"
+    assert judge(report(check("a"), check("b", LATE)))[0].summary == "nothing wrong in the 1 of 2 checks that ran"
+    assert "cannot tell: b" in judge(report(check("a"), check("b", LATE, decides=True)))[0].summary
+
+
+def test_the_plan_names_every_check_once_and_in_order() -> None:
+    options = dict(top=10, interval=1.0, pid=None, flame_graph="", warning=0.8, critical=0.95, service="", since=0.0)
+    assert tuple(job.name for job in cpu.plan(profile=1.0, **options).jobs) == cpu.CHECKS
+    assert set(cpu.CHECKS) - {job.name for job in cpu.plan(profile=None, **options).jobs} == {"cpu.profile"}
+    assert NAMES == ("cpu",)
+
+
+def test_an_investigation_is_a_report_with_every_row() -> None:
+    plan = Plan("cpu", "t", (Job("a", "", yields("x"), decides=True), Job("b", "", raises(ValueError("bug")))))
+    made, bugs = investigate(plan, Deadline(5))
+    assert [row.name for row in made.checks] == ["a", "b"]
+    assert made.exit_code == 70
+    assert [bug.where for bug in bugs] == ["b"]
+    assert made.cost.cpu_seconds is not None
+    assert replace(made, duration=0.0) != made
