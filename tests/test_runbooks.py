@@ -46,7 +46,8 @@ HOG = next(row.facts for row in ROWS if row.first == "cpu.process-hog")
     ],
     ids=[
         "everything looked at", "a gap in a check that does not decide", "a gap in one that decides",
-        "nothing could be looked at", "the one asked for ran", "the one asked for has a gap", "everything left out", "no check at all",
+        "nothing could be looked at", "the one asked for ran", "the one asked for has a gap",
+        "everything left out", "no check at all",
     ],
 )  # fmt: skip
 def test_a_gap_passes_for_health_only_where_it_does_not_decide(rows: list[CheckRow], status: Status) -> None:
@@ -104,7 +105,8 @@ def test_the_summary_counts_what_ran_where_not_everything_did() -> None:
 def test_the_plan_names_every_check_once_and_in_order() -> None:
     def names(profile: float | None) -> tuple[str, ...]:
         plan = cpu.plan(
-            top=10, interval=1.0, pid=None, flame_graph="", warning=0.8, critical=0.95, service="", since=0.0, profile=profile
+            top=10, interval=1.0, pid=None, flame_graph="", warning=0.8, critical=0.95, service="", since=0.0,
+            profile=profile,
         )  # fmt: skip
         return tuple(job.name for job in plan.jobs)
 

@@ -33,7 +33,7 @@ def test_whole_disks_only() -> None:
         ("nfs_wait_bit_killable", "network-fs"), ("rpc_wait_bit_killable", "network-fs"),
         ("cifs_readdir", "network-fs"),
         ("request_wait_answer", "fuse"), ("__refrigerator", "freezer"), ("do_freezer_trap", "freezer"),
-        ("kernel_clone", "vfork"), ("rwsem_down_write_slowpath", "lock"), ("iomap_dio_rw", "disk"),
+        ("kernel_clone", "vfork"), ("rwsem_down_write_slowpath", "lock"), ("__iomap_dio_rw", "disk"),
         ("io_schedule", "disk"),
         ("folio_wait_bit_common", "disk"), ("jbd2_log_wait_commit", "disk"), ("", "other"),
         ("poll_schedule_timeout", "other"),

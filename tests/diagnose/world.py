@@ -132,8 +132,8 @@ def throttle(**changes: Any) -> Throttle:
     return replace(fact, **changes)
 
 
-def blocked(name: str, pid: int, wait: str, wchan: str) -> BlockedTask:
-    return BlockedTask(subject=f"{name}[{pid}]", pid=pid, wait=wait, wchan=wchan, looks=3, command=name)  # type: ignore[arg-type]
+def blocked(name: str, pid: int, wait: str, wchan: str, hits: int = 4) -> BlockedTask:
+    return BlockedTask(subject=f"{name}[{pid}]", pid=pid, wait=wait, wchan=wchan, hits=hits, looks=4, command=name)  # type: ignore[arg-type]
 
 
 def disk(**changes: Any) -> DiskUse:

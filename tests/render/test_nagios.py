@@ -13,7 +13,7 @@ DATUM = re.compile(rf"[a-z0-9]+={NUMBER}(s|%)?(;({NUMBER})?){{0,4}}")
 
 
 def parts(report: Report) -> tuple[str, list[str], list[str]]:
-    """The text of the first line, all performance data, and the long text but for its last line, which counts checks."""
+    """The first line's text, all performance data, and the long text but for its last line, which counts checks."""
     first, *long, last = render("nagios", report).removesuffix("\n").split("\n")
     text, bar, data = first.partition(" | ")
     assert bar

@@ -40,7 +40,7 @@ _THREADS_FROM = 0.1
 _BIRTHS_FROM = 20
 _CORES_SHOWN = 8
 # A suspicion worth confirming: see `suspicious`.
-_BUSY, _HOT, _FORKS, _ODD = 0.5, 0.6, 50, 0.08
+_BUSY, _HOT, _FORKS, _SWITCHES, _ODD = 0.4, 0.6, 50, 40_000, 0.08
 CONFIRM_SECONDS = 2.5
 _SCHED_BATCH, _SCHED_IDLE = 3, 5
 
@@ -125,7 +125,7 @@ def suspicious(facts: Facts) -> bool:
     return (
         (time_ is not None and (time_.busy > _BUSY or max(time_.steal, time_.softirq + time_.irq) > _ODD))
         or any(p.share + min(p.wait or 0, 1) > _HOT for p in facts.of(ProcessCpu))
-        or (rates is not None and rates.forks > _FORKS)
+        or (rates is not None and (rates.forks > _FORKS or rates.context_switches > _SWITCHES * (os.cpu_count() or 1)))
         or (ended is not None and ended.share > _HOT)
     )
 

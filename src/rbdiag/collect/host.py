@@ -106,33 +106,34 @@ def disks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
 # The kernel function a blocked task sleeps in, by prefix: what it waits for. From fs/, block/, mm/ and kernel/.
 _WAITS: tuple[tuple[Wait, tuple[str, ...]], ...] = (
     ("network-fs", ("nfs", "rpc_", "cifs", "smb", "ceph", "afs", "p9_", "v9fs", "ocfs2", "gfs2")),
-    ("fuse", ("fuse_", "request_wait_answer", "__fuse")),
-    ("freezer", ("__refrigerator", "do_freezer_trap", "try_to_freeze", "freezing")),
-    ("vfork", ("kernel_clone", "do_fork", "_do_fork", "wait_for_vfork")),
-    ("lock", ("rwsem", "__rwsem", "mutex", "__mutex", "down_", "__down", "percpu_rwsem", "sb_start", "__sb_start")),
+    ("fuse", ("fuse_", "request_wait_answer")),
+    ("freezer", ("refrigerator", "do_freezer_trap", "try_to_freeze", "freezing")),
+    ("vfork", ("kernel_clone", "do_fork", "wait_for_vfork")),
+    ("lock", ("rwsem", "mutex", "down_", "percpu_rwsem", "sb_start")),
     (
         "disk",
         (
-            "io_schedule", "iomap", "blk_", "bio_", "submit_bio", "wait_on_page", "folio_wait", "__folio_lock",
-            "wait_on_buffer", "__wait_on_buffer", "jbd2", "ext4", "xfs", "xlog", "btrfs", "f2fs", "zil_", "txg_",
+            "io_schedule", "iomap", "blk_", "bio_", "submit_bio", "wait_on_page", "folio_wait", "folio_lock",
+            "wait_on_buffer", "jbd2", "ext4", "xfs", "xlog", "btrfs", "f2fs", "zil_", "txg_",
             "cv_wait_io", "rq_qos", "wbt_", "balance_dirty", "dm_", "md_", "raid", "throtl", "blkdev",
-            "do_get_write_access", "wait_transaction", "__lock_page", "filemap", "generic_file", "direct_io", "dio_",
+            "do_get_write_access", "wait_transaction", "lock_page", "filemap", "generic_file", "direct_io", "dio_",
             "swap_read", "get_request",
         ),
     ),
 )  # fmt: skip
 # On a larger host the states are estimated from this many processes, and all are read only where that shows need.
 _ALL_UP_TO, _SAMPLE, _SUSPECT = 512, 256, 4
-_LOOKS, _BLOCKED_SHOWN = 3, 12
+_LOOKS, _BLOCKED_SHOWN = 4, 12
 
 
 def wait_of(wchan: str) -> Wait:
-    """What a task waits for, from the kernel function it sleeps in."""
-    return next((wait for wait, prefixes in _WAITS if wchan.startswith(prefixes)), "other")
+    """What a task waits for, from the kernel function it sleeps in; leading underscores come and go between kernels."""
+    name = wchan.lstrip("_")
+    return next((wait for wait, prefixes in _WAITS if name.startswith(prefixes)), "other")
 
 
 def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
-    """Processes by state; those in uninterruptible sleep at every look, with what they wait for; zombies by parent."""
+    """Processes by state; those blocked (state D) most of the time, with what they wait for; zombies by parent."""
     from rbdiag.redact import redact_command
 
     everyone = proc.pids()
@@ -146,15 +147,17 @@ def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     scale = len(everyone) / max(1, len(stats)) if len(chosen) < len(everyone) else 1
     states = Counter(s.state for s in stats)
 
-    blocked = {s.pid: s for s in stats if s.state == "D" and not s.kernel}
-    wchans: dict[int, str] = {}
-    looks = 1
-    while blocked and looks < _LOOKS:
+    found = {s.pid: s for s in stats if s.state == "D" and not s.kernel}
+    hits, wchans, looks = Counter(found), {pid: _wchan(pid) for pid in found}, 1
+    while found and looks < _LOOKS:
         deadline.sleep(deadline.window(seconds / _LOOKS))
         looks += 1
-        still = {pid: now for pid in blocked if (now := proc.stat(pid)) is not None and now.state == "D"}
-        blocked = {pid: now for pid, now in still.items() if now.start == blocked[pid].start}
-        wchans = {pid: _wchan(pid) for pid in blocked}
+        for pid, then in found.items():
+            if (now := proc.stat(pid)) is not None and now.state == "D" and now.start == then.start:
+                hits[pid] += 1
+                wchans[pid] = _wchan(pid) or wchans[pid]
+    # one that is blocked most of the time, and not just caught once
+    blocked = {pid: s for pid, s in found.items() if hits[pid] * 2 > looks}
 
     yield TaskStates(
         subject="host", total=len(everyone), running=int(runnable.split(b"/")[0]), exact=scale == 1,
@@ -163,7 +166,8 @@ def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     )  # fmt: skip
     for pid, s in list(blocked.items())[:_BLOCKED_SHOWN]:
         yield BlockedTask(
-            subject=proc.subject(s.name, pid), pid=pid, wait=wait_of(wchans[pid]), wchan=wchans[pid], looks=looks,
+            subject=proc.subject(s.name, pid), pid=pid, wait=wait_of(wchans[pid]), wchan=wchans[pid], hits=hits[pid],
+            looks=looks,
             command=redact_command(proc.command_line(pid)) or s.name,
         )  # fmt: skip
     for parent, count in Counter(s.parent for s in stats if s.state == "Z").most_common(3):

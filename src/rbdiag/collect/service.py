@@ -216,16 +216,15 @@ class Owners:
         return found
 
     def _root(self, stat: proc.Stat) -> proc.Stat:
-        """Climb while the parent is the same program, or leads the same job."""
+        """Climb while the parent is the same program, or of the same job (process group)."""
         here = stat
         while here.parent > 2:
             parent = self.stat(here.parent)
             if parent is None or parent.name in _STARTERS or parent.kernel:
                 break
             same = parent.name == here.name and self._program(parent) == self._program(here)
-            # A shell with job control gives each job a group of its own; a script and its children share one.
-            leads = parent.pid == here.group
-            if not (same or leads):
+            # A shell with job control gives each job a group of its own; a script or build and its children share one.
+            if not (same or parent.group == here.group or parent.pid == here.group):
                 break
             here = parent
         return here

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rbdiag.diagnose import steps
-from rbdiag.diagnose.view import Burner, View, view
+from rbdiag.diagnose.view import HOT, Burner, View, view
 from rbdiag.facts.cpu import HotFunction, ProcessCpu, Profile, RequestRate, ServiceCpu
 from rbdiag.model import Confidence, Fact, Facts, Finding, Spec, Step
 
@@ -120,7 +120,11 @@ def burner_finding(
     return Finding(
         spec=spec,
         severity=v.severity,
-        confidence=v.confidence if confidence is None else min(confidence, v.confidence),
+        # where it did not get a whole core, others want the CPU as much as it does
+        confidence=min(
+            v.confidence if confidence is None else confidence,
+            v.confidence if rows[0].share >= HOT else Confidence.LIKELY,
+        ),
         subject=rows[0].process.subject,
         summary=summary,
         evidence=(*more, *evidence_of(rows[0], facts, v), *(b.process for b in rows[1:])),

@@ -10,8 +10,9 @@ from rbdiag.diagnose.view import view
 from rbdiag.facts import percent, span
 from rbdiag.model import Confidence, Facts, Finding, Severity, Spec, Step
 
-# Catalogue A.4: system time over 30 % of all CPUs. Context switches are worth showing from where they cost a core.
-_HOST_SYSTEM = 0.30
+# Catalogue A.4: system time over 30 % of all CPUs. Fifty thousand context switches a second on every CPU cost a tenth of
+# it and more; work that hands itself on so often is worth half of that system time.
+_HOST_SYSTEM, _SWITCHING_SYSTEM = 0.30, 0.15
 _SWITCHES = 50_000
 
 PROCESS_HOG = Spec(
@@ -79,15 +80,18 @@ SYSTEM_TIME = Spec(
     meaning="Most of the CPU time is spent inside the kernel on behalf of a process: very many small system calls, "
     "polling, page faults, context switches between processes that hand work to and fro, or a kernel thread itself.",
     told="The process's system time is over half of its CPU time while it fills a core; or system time is over 30 % of "
-    "all CPUs and more than user time.",
+    "all CPUs (15 % with fifty thousand context switches a second on each) and more than user time. A note only, while "
+    "the host as a whole is not busy.",
     not_to_be_taken_for="interrupts (cpu.softirq); reclaim and swap (cpu.swap-thrash); starting processes (cpu.fork-storm).",
     resolution=("count its system calls for some seconds: strace -c, perf trace -s", "restart it, or end it"),
+    explains=("cpu.capacity",),
 )
 
 
 def system_time(facts: Facts) -> Iterator[Finding]:
     v = view(facts)
-    rates = v.rates[-1:] if v.rates and min(r.context_switches for r in v.rates) >= _SWITCHES else ()
+    switching = min((r.context_switches for r in v.rates), default=0) >= _SWITCHES * v.cpus
+    rates = v.rates[-1:] if switching else ()
     covered = False
     for rows in of_kind(facts, "system"):
         covered = True
@@ -115,19 +119,16 @@ def system_time(facts: Facts) -> Iterator[Finding]:
             about=frozenset({b.process.subject, "host"}), impact=b.share / v.cpus,
         )  # fmt: skip
     system, user = v.held(lambda t: t.system), v.held(lambda t: t.user + t.nice)
-    if (
-        covered
-        or v.time is None
-        or system < _HOST_SYSTEM
-        or v.time.system <= v.time.user + v.time.nice
-        or system <= user
-    ):
+    if covered or v.time is None or v.time.system <= v.time.user + v.time.nice or system <= user:
+        return
+    if system < (_SWITCHING_SYSTEM if switching else _HOST_SYSTEM):
         return
     top = [p for p, share in v.processes if p.system_share >= KERNEL_PART * p.share and share >= 0.1][:3]
     culprit = f", most by {who(top[0])}" if top else ""
+    often = f", at {v.rates[-1].context_switches:,.0f} context switches a second" if switching else ""
     yield Finding(
-        SYSTEM_TIME, v.severity, min(v.confidence, Confidence.LIKELY), top[0].subject if top else "host",
-        f"{percent(v.time.system)} of all CPU time is spent inside the kernel, {percent(v.time.user)} in programs{culprit}",
+        SYSTEM_TIME, v.severity if switching or v.busy >= v.warning else Severity.NOTE, min(v.confidence, Confidence.LIKELY), top[0].subject if top else "host",
+        f"{percent(v.time.system)} of all CPU time is spent inside the kernel, {percent(v.time.user)} in programs{often}{culprit}",
         evidence=(v.time, *rates, *top),
         resolution=(
             Step("see which kernel functions take it", f"{steps.sudo(facts)}perf top -g"),

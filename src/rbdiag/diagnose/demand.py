@@ -69,16 +69,15 @@ def capacity(facts: Facts) -> Iterator[Finding]:
     if v.time is None or v.busy < v.warning or not v.queued or not v.whole_host:
         return
     used = v.busy * v.cpus
-    burning = sum(b.share for b in v.burners)
     low = sum(s.share for s, _ in v.services if s.low_priority)
-    if v.crowds or v.pinned or burning >= HALF * used or v.building >= HALF * used or low >= HALF * used:
+    if v.burners or v.crowds or v.pinned or v.building >= HALF * used or low >= HALF * used:
         return
     if v.ended_share >= HALF * used:
         return  # short-lived processes: another rule's, with or without their parent
     rows = [s for s, _ in v.services if s.kind != "kernel"][:3]
     names = ", ".join(f"{s.subject} {s.share:.2f}" for s in rows)
     yield Finding(
-        CAPACITY, v.severity, Confidence.POSSIBLE if v.burners else min(v.confidence, Confidence.LIKELY), "host",
+        CAPACITY, v.severity, min(v.confidence, Confidence.LIKELY), "host",
         f"the CPUs are {percent(v.time.busy)} busy and tasks wait, but no single service is to blame; the busiest: {names}",
         evidence=(v.time, *([p] if (p := v.pressure("cpu")) else []), *rows),
         resolution=(

@@ -100,7 +100,7 @@ HUNG_TASKS = Spec(
 
 
 def hung_tasks(facts: Facts) -> Iterator[Finding]:
-    blocked = [b for b in facts.of(BlockedTask) if b.wait not in ("freezer", "vfork")]
+    blocked = [b for b in facts.of(BlockedTask) if b.wait not in ("freezer", "vfork") and b.hits == b.looks]
     hung = [e for e in facts.of(KernelEvent) if e.kind == "hung-task"]
     locked = [
         e for e in facts.of(KernelEvent)

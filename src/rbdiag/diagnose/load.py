@@ -155,13 +155,14 @@ _WAIT_TEXT = {
 
 def dstate_load(facts: Facts) -> Iterator[Finding]:
     v = view(facts)
-    blocked = [b for b in facts.of(BlockedTask) if b.wait != "disk"]
+    blocked = [b for b in facts.of(BlockedTask) if b.wait != "disk" and b.hits == b.looks]
     if len(blocked) < _BLOCKED or v.time is None or v.held(lambda t: t.idle + t.iowait) < HALF:
         return
     wait, _ = Counter(b.wait for b in blocked).most_common(1)[0]
     same = [b for b in blocked if b.wait == wait]
     load = facts.last(LoadAverage)
-    high = load is not None and load.load1 > v.time.cpus
+    # a load far above the number of blocked tasks comes from something else, or from before
+    high = load is not None and v.time.cpus < load.load1 <= len(blocked) + load.runnable + 1
     root = steps.sudo(facts)
     pids = ",".join(str(b.pid) for b in same[:8])
     look = {

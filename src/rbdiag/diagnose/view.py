@@ -33,6 +33,8 @@ DEMAND = 0.9
 DEMAND_FROM = 0.25
 # A process that takes half of everything usable is the first thing to look at, whatever its threads do.
 HALF = 0.5
+# This much of the host idle is room that a narrow affinity keeps from those who want it.
+IDLE = 0.25
 # Tasks waiting for a CPU in this part of the time: the queue is real. PSI, as the catalogue calibrates it.
 QUEUE = 0.2
 
@@ -196,15 +198,17 @@ class View:
 
     @cached_property
     def pinned(self) -> list[Burner]:
-        """Hot processes that may use only some CPUs, compete for those, and leave the others idle."""
-        if self.time is None or self.held(lambda t: t.idle + t.iowait) < 0.25:
+        """Processes that may use only some CPUs, all want more of those, and leave the others idle."""
+        if self.time is None or self.held(lambda t: t.idle + t.iowait) < IDLE:
             return []
-        rows = [b for b in self.hot if 0 < b.process.allowed_cpus < self.time.cpus and b.process.runtime != "kernel"]
-        if len(rows) < 2:
-            return []
-        allowed = max(b.process.allowed_cpus for b in rows)
+        rows = [
+            Burner(p, share, None)
+            for p, share in self.processes
+            if 0 < p.allowed_cpus < self.time.cpus and p.runtime != "kernel" and p.share + (p.wait or 0.0) >= HOT
+        ]
+        allowed = max((b.process.allowed_cpus for b in rows), default=0)
         # more of them than CPUs they may use, and those CPUs are full
-        return rows if len(rows) > allowed and sum(b.share for b in rows) >= HOT * allowed else []
+        return rows if len(rows) > max(1, allowed) and sum(b.share for b in rows) >= HOT * allowed else []
 
     @cached_property
     def births(self) -> Births | None:
@@ -224,11 +228,20 @@ class View:
 
     @cached_property
     def building(self) -> float:
-        """Cores used by compilers and packers, those included that came and went under one."""
-        share = sum(share for s, share in self.services if s.doing in ("build", "pack") and not s.low_priority)
-        if self.births is not None and self.births.doing in ("build", "pack"):
-            share += self.ended_share
-        return share
+        """Cores used by compilers and packers in every window, those included that came and went.
+
+        Its processes live a second or so each: only their sum holds from window to window.
+        """
+        sums = []
+        for ended in self.ended:
+            now = [
+                s.share
+                for s in self.facts.of(ServiceCpu)
+                if s.window == ended.window and s.doing in ("build", "pack") and not s.low_priority
+            ]
+            born = [b for b in self.facts.of(Births) if b.window == ended.window and b.doing in ("build", "pack")]
+            sums.append(sum(now) + (ended.share if self.whole_host and (now or born) else 0.0))
+        return min(sums, default=0.0)
 
 
 @lru_cache(maxsize=2)

@@ -109,17 +109,18 @@ class TaskStates(Fact):
 
 
 class BlockedTask(Fact):
-    """A process in uninterruptible sleep (state D) at every look; the subject is the process."""
+    """A process in uninterruptible sleep (state D) at most looks; the subject is the process."""
 
     pid: int
     wait: Wait
     wchan: str
+    hits: int
     looks: int
     command: str
 
     def __str__(self) -> str:
         where = f" in {self.wchan}" if self.wchan else ""
-        return f"{self.subject} in state D{where} at {self.looks} of {self.looks} looks: {self.command}"
+        return f"{self.subject} in state D{where} at {self.hits} of {self.looks} looks: {self.command}"
 
 
 class Zombies(Fact):
