@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rbdiag.collect import proc, profile
+from rbdiag.collect import proc, profile, profilers
 from rbdiag.collect.profile import Frame, Stack, hottest, parse_perf, parse_py_spy, perf_wants
 from rbdiag.deadline import Deadline, OutOfTime
 from rbdiag.facts.cpu import HotFunction, Profile, ProfilerTool
@@ -215,7 +215,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
 
 def told(runtime: str, pid: int | None = None) -> dict[str, str]:
-    return {t.subject: str(t).removeprefix(f"{t.subject} ") for t in profile.tools(runtime, Deadline(20), pid)}
+    return {t.subject: str(t).removeprefix(f"{t.subject} ") for t in profilers.tools(runtime, Deadline(20), pid)}
 
 
 def test_nothing_is_installed(bare: Callable[..., None]) -> None:
@@ -256,7 +256,7 @@ def test_jcmd_is_found_beside_the_java_that_path_links_to(tmp_path: Path, bare: 
     bare()
     assert told("java")["jcmd"].startswith("missing")
     (tmp_path / "java").symlink_to(home / "java")
-    tool = next(profile.tools("java", Deadline(20)))
+    tool = next(profilers.tools("java", Deadline(20)))
     assert (tool.state, tool.path) == ("ready", str(home / "jcmd"))
 
 
@@ -294,15 +294,15 @@ def test_what_the_kernel_allows(
     perf: str, gdb: str,
 ) -> None:  # fmt: skip
     bare(perf="#!/bin/sh\n", gdb="#!/bin/sh\n")
-    monkeypatch.setattr(profile, "_setting", settings.get)
-    monkeypatch.setattr(profile, "_capable", lambda *wanted: bool(set(wanted) & set(rights)))
+    monkeypatch.setattr(profilers, "_setting", settings.get)
+    monkeypatch.setattr(profilers, "capable", lambda *wanted: bool(set(wanted) & set(rights)))
     found = told("native")
     assert (found["perf"], found["gdb"]) == (perf, gdb)
 
 
 def test_our_own_rights_are_read_as_the_kernel_counts_them() -> None:
     held = int(Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
-    assert [profile._capable(bit) for bit in range(41)] == [bool(held >> bit & 1) for bit in range(41)]
+    assert [profilers.capable(bit) for bit in range(41)] == [bool(held >> bit & 1) for bit in range(41)]
 
 
 AS_NOBODY = """
@@ -348,7 +348,7 @@ def own_ticks(pid: int) -> int:
 
 
 def need(tool: str, runtime: str) -> ProfilerTool:
-    found = next(t for t in profile.tools(runtime, Deadline(20), os.getpid()) if t.subject == tool)
+    found = next(t for t in profilers.tools(runtime, Deadline(20), os.getpid()) if t.subject == tool)
     if found.state != "ready":
         pytest.skip(str(found))
     return found
@@ -682,8 +682,9 @@ def test_a_profiler_that_fails_is_quoted_without_secrets(
     bare: Callable[..., None], monkeypatch: pytest.MonkeyPatch, allowed: bool, reason: str, unlock: str
 ) -> None:
     bare(perf=FAILS)
-    monkeypatch.setattr(profile, "_setting", {"perf_event_paranoid": 1}.get)
-    monkeypatch.setattr(profile, "_capable", lambda *_: allowed)
+    monkeypatch.setattr(profilers, "_setting", {"perf_event_paranoid": 1}.get)
+    monkeypatch.setattr(profile, "capable", lambda *_: allowed)
+    monkeypatch.setattr(profilers, "capable", lambda *_: allowed)
     assert refused(os.getpid(), own_ticks(os.getpid())) == (
         reason,
         "perf record: exit status 5: cannot: password=***",
@@ -695,7 +696,7 @@ def test_the_first_tools_failure_is_told_where_none_succeeds(
     bare: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare(py_spy="#!/bin/sh\nexit 6\n", perf=FAILS)
-    monkeypatch.setattr(profile, "_setting", {"perf_event_paranoid": 1}.get)
+    monkeypatch.setattr(profilers, "_setting", {"perf_event_paranoid": 1}.get)
     monkeypatch.setattr(profile, "_capable", lambda *_: True)
     assert refused(os.getpid(), own_ticks(os.getpid()), runtime="python")[1] == "py-spy: exit status 6"
 
@@ -706,7 +707,7 @@ def test_a_process_that_ended_is_why_its_profiler_failed(
     pid = start("sh", "-c", "echo ready; exec sleep 60")
     ticks = own_ticks(pid)
     bare(perf=f"#!/bin/sh\nkill -9 {pid}\nexit 5\n")
-    monkeypatch.setattr(profile, "_setting", {"perf_event_paranoid": 1}.get)
+    monkeypatch.setattr(profilers, "_setting", {"perf_event_paranoid": 1}.get)
     assert refused(pid, ticks)[:2] == ("missing", "it[1] ended before it could be profiled")
 
 

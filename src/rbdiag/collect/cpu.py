@@ -40,7 +40,7 @@ _THREADS_FROM = 0.1
 _BIRTHS_FROM = 20
 _CORES_SHOWN = 8
 # A suspicion worth confirming: see `suspicious`.
-_BUSY, _HOT, _FORKS, _SWITCHES, _ODD = 0.4, 0.6, 50, 40_000, 0.08
+_BUSY, _HOT, _FORKS, _SWITCHES, _ODD = 0.4, 0.6, 50, 15_000, 0.08
 CONFIRM_SECONDS = 2.5
 _SCHED_BATCH, _SCHED_IDLE = 3, 5
 

@@ -148,7 +148,7 @@ def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     states = Counter(s.state for s in stats)
 
     found = {s.pid: s for s in stats if s.state == "D" and not s.kernel}
-    hits, wchans, looks = Counter(found), {pid: _wchan(pid) for pid in found}, 1
+    hits, wchans, looks = Counter(found.keys()), {pid: _wchan(pid) for pid in found}, 1
     while found and looks < _LOOKS:
         deadline.sleep(deadline.window(seconds / _LOOKS))
         looks += 1

@@ -63,10 +63,11 @@ def plan(
         return requests.request_rates(asked, deadline)
 
     def profiler_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
-        from rbdiag.collect import profile as profiling
+        from rbdiag.collect import profilers
 
         busiest = _at_fault(facts, pid)
-        yield from profiling.tools(busiest.runtime if busiest else "native", deadline)
+        runtime, busiest_pid = (busiest.runtime, busiest.pid) if busiest else ("native", None)
+        yield from profilers.tools(runtime, deadline, busiest_pid)
 
     def profile_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
         from rbdiag.collect import profile as profiling
