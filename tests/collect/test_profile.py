@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import pytest
 
 from rbdiag.collect import proc, profile, profilers
-from rbdiag.collect.profile import Frame, Stack, hottest, parse_perf, parse_py_spy, perf_wants
+from rbdiag.collect.profile import Frame, Stack, hottest, parse_perf, parse_py_spy
+from rbdiag.collect.profilers import perf_wants
 from rbdiag.deadline import Deadline, OutOfTime
 from rbdiag.facts.cpu import HotFunction, Profile, ProfilerTool
 from rbdiag.model import CannotLook, Fact
@@ -697,7 +698,8 @@ def test_the_first_tools_failure_is_told_where_none_succeeds(
 ) -> None:
     bare(py_spy="#!/bin/sh\nexit 6\n", perf=FAILS)
     monkeypatch.setattr(profilers, "_setting", {"perf_event_paranoid": 1}.get)
-    monkeypatch.setattr(profile, "_capable", lambda *_: True)
+    monkeypatch.setattr(profile, "capable", lambda *_: True)
+    monkeypatch.setattr(profilers, "capable", lambda *_: True)
     assert refused(os.getpid(), own_ticks(os.getpid()), runtime="python")[1] == "py-spy: exit status 6"
 
 
