@@ -29,7 +29,7 @@ LAYERS = (
     ("runbooks",),
     ("runner", "record", "settings", "schema"),
     ("collect", "diagnose", "render"),
-    ("facts", "deadline", "redact"),
+    ("facts", "deadline", "redact", "toml_lines"),
     ("model",),
     ("frozen",),
     ("__init__",),

@@ -12,11 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from rbdiag.collect import pressure, proc
+from rbdiag.collect import births, pressure, proc
 from rbdiag.collect.service import Owner, Owners, doing, runtime_of
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import (
-    Births,
     CoreTime,
     CpuSupply,
     CpuTime,
@@ -162,7 +161,7 @@ def _observe(window: Window, seconds: float, top: int, focus: int | None, deadli
     base = _close_look(movers, moved, scouted - began, top)
 
     forks = (proc.host_stat().forks - host_before.forks) / (scouted - began)
-    births = _watch_births(began + seconds, deadline) if forks > _BIRTHS_FROM else _Watched()
+    born_now = births.watch(began + seconds, deadline) if forks > _BIRTHS_FROM else births.Watched()
     deadline.sleep(max(0.001, began + seconds - time.monotonic()))
 
     last, ended_at, host_after = sample(), time.monotonic(), proc.host_stat()
@@ -209,7 +208,7 @@ def _observe(window: Window, seconds: float, top: int, focus: int | None, deadli
         unseen=max(0.0, counted - sum(used.values()) / 1e9 / whole),
         whole_host=proc.sees_whole_host(),
     )
-    yield from births.facts(window, owners)
+    yield from born_now.facts(window, owners)
 
 
 def _close_look(movers: list[int], moved: dict[int, int], seconds: float, top: int) -> dict[int, _Base]:
@@ -396,64 +395,3 @@ def _services(window: Window, groups: dict[str, list[tuple[ProcessCpu, Owner]]])
             root=proc.subject(owner.root.name, owner.root.pid), root_pid=owner.root.pid,
             root_start_ticks=owner.root.start, unit=owner.unit,
         )  # fmt: skip
-
-
-_LOOKS, _LOOK_EVERY = 60, 0.008
-
-
-class _Watched:
-    """Who was seen being born: parents with a count and their children's names."""
-
-    def __init__(self) -> None:
-        self.parents = Counter[int]()
-        self.children: dict[int, Counter[str]] = {}
-        self.stats: dict[int, proc.Stat] = {}
-        self.hits = 0
-
-    def facts(self, window: Window, owners: Owners) -> Iterator[Births]:
-        from rbdiag.redact import redact_command
-
-        for pid, count in self.parents.most_common(3):
-            stat = self.stats[pid]
-            owner = owners.of(stat)
-            names = tuple(name for name, _ in self.children[pid].most_common(5))
-            works = [w for name in (*names, stat.name) if (w := doing(name))]
-            yield Births(
-                subject=proc.subject(stat.name, pid), window=window, parent_pid=pid, parent_start_ticks=stat.start,
-                parent_command=redact_command(list(owners.command(pid))) or stat.name,
-                children=names, hits=count, looks=self.hits, doing=works[0] if works else "",
-                service=owner.name, unit=owner.unit,
-            )  # fmt: skip
-
-
-def _watch_births(until: float, deadline: Deadline) -> _Watched:
-    """Look again and again at the newest pid (the last field of /proc/loadavg): whose child is it?"""
-    watched, previous = _Watched(), -1
-    for _ in range(_LOOKS):
-        if time.monotonic() + _LOOK_EVERY > until:
-            break
-        deadline.sleep(_LOOK_EVERY)
-        newest = int(proc.read("/proc/loadavg", 256).rpartition(b" ")[2])
-        if newest == previous:
-            continue
-        previous = newest
-        try:
-            status = proc.text(proc.read(f"/proc/{newest}/status", 1024))
-        except OSError:
-            continue  # it has already ended
-        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        if fields.get("Tgid") != str(newest):
-            continue  # a new thread, not a new process
-        parent = int(fields.get("PPid", "0"))
-        if parent not in watched.stats:
-            if (stat := proc.stat(parent)) is None:
-                continue
-            watched.stats[parent] = stat
-        watched.hits += 1
-        watched.parents[parent] += 1
-        name = fields.get("Name", "?")
-        if name != watched.stats[parent].name:  # before its exec a child still bears its parent's name
-            watched.children.setdefault(parent, Counter())[name] += 1
-        else:
-            watched.children.setdefault(parent, Counter())
-    return watched

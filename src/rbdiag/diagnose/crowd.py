@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from shlex import quote
 
 from rbdiag.diagnose import steps
 from rbdiag.diagnose.burners import about, against, crowd_finding, surge, who
@@ -180,7 +181,7 @@ def single_core_bound(facts: Facts) -> Iterator[Finding]:
                 )
                 for b in rows[:4]
             ),
-            *([Step("see whether the unit pins it", f"systemctl show -p CPUAffinity -p AllowedCPUs {first.unit}")] if first.unit else []),
+            *([Step("see whether the unit pins it", f"systemctl show -p CPUAffinity -p AllowedCPUs {quote(first.unit)}")] if first.unit else []),
         ),
         about=about(b.process for b in rows), impact=min(1.0, sum(b.share for b in rows) / v.cpus),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from rbdiag.diagnose import steps
 from rbdiag.diagnose.view import view
@@ -80,7 +81,7 @@ def disk_io(facts: Facts) -> Iterator[Finding]:
             evidence=(d, io),
             resolution=(
                 Step("see who reads and writes (KiB/s)", "pidstat -d 1 3"),
-                Step("look at the device's health", f"{steps.sudo(facts)}smartctl -H -A /dev/{name}"),
+                Step("look at the device's health", f"{steps.sudo(facts)}smartctl -H -A {quote(f'/dev/{name}')}"),
             ),
             about=frozenset({"host", d.subject}), impact=io.full,
         )  # fmt: skip
