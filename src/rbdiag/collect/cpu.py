@@ -33,6 +33,8 @@ from rbdiag.model import CannotLook, Fact, Facts, Gap
 _SCOUT_PART, _SCOUT_MOST = 0.25, 0.3
 # How many movers are looked at closely, and of how many of those the threads. Bounds the cost on a busy host.
 _CLOSE, _THREADS_READ = 200, 1024
+# Checks that begin together share one listing of the processes.
+_LISTING = 0.05
 # Below this many cores a process's threads are not worth reading.
 _THREADS_FROM = 0.1
 # From this rate on we look who is being born.
@@ -147,13 +149,13 @@ def confirm(top: int, focus: int | None, deadline: Deadline, facts: Facts) -> It
 
 def _observe(window: Window, seconds: float, top: int, focus: int | None, deadline: Deadline) -> Iterator[Fact]:
     seconds = deadline.window(seconds)
-    sample: Callable[[], dict[int, int]] = proc.cpu_clocks if proc.foreign_clocks_work() else proc.cpu_times
+    sample: Callable[[float], dict[int, int]] = proc.cpu_clocks if proc.foreign_clocks_work() else proc.cpu_times
     host_before, began, born = proc.host_stat(), time.monotonic(), proc.uptime()
-    first = sample()
+    first = sample(_LISTING)
 
     deadline.sleep(min(seconds * _SCOUT_PART, _SCOUT_MOST))
     scouted = time.monotonic()
-    scout = sample()
+    scout = sample(1.0)  # of those seen first; who is born in between is found in the end
     moved = {pid: now - first.get(pid, 0) for pid, now in scout.items() if now != first.get(pid, 0)}
     movers = sorted(moved, key=moved.__getitem__, reverse=True)[:_CLOSE]
     if focus is not None and focus in scout and focus not in movers:
@@ -164,7 +166,7 @@ def _observe(window: Window, seconds: float, top: int, focus: int | None, deadli
     born_now = births.watch(began + seconds, deadline) if forks > _BIRTHS_FROM else births.Watched()
     deadline.sleep(max(0.001, began + seconds - time.monotonic()))
 
-    last, ended_at, host_after = sample(), time.monotonic(), proc.host_stat()
+    last, ended_at, host_after = sample(0), time.monotonic(), proc.host_stat()
     used = {
         # a clock that went back belongs to a new process with an old pid
         pid: now - then if now >= (then := first.get(pid, 0)) else now

@@ -122,7 +122,9 @@ _WAITS: tuple[tuple[Wait, tuple[str, ...]], ...] = (
     ),
 )  # fmt: skip
 # On a larger host the states are estimated from this many processes, and all are read only where that shows need.
-_ALL_UP_TO, _SAMPLE, _SUSPECT = 512, 256, 4
+_ALL_UP_TO, _SAMPLE, _SUSPECT = 300, 128, 2
+# Checks that begin together share one listing of the processes.
+_LISTING = 0.05
 _LOOKS, _BLOCKED_SHOWN = 4, 12
 
 
@@ -136,7 +138,7 @@ def tasks(seconds: float, deadline: Deadline) -> Iterator[Fact]:
     """Processes by state; those blocked (state D) most of the time, with what they wait for; zombies by parent."""
     from rbdiag.redact import redact_command
 
-    everyone = proc.pids()
+    everyone = proc.pids(_LISTING)
     chosen = everyone if len(everyone) <= _ALL_UP_TO else random.sample(everyone, _SAMPLE)
     stats = [s for pid in chosen if (s := proc.stat(pid)) is not None]
     load, _, _, runnable, _ = proc.read("/proc/loadavg", 256).split()

@@ -28,8 +28,17 @@ def text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
-def pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+_listed: tuple[float, list[int]] = (0.0, [])
+
+
+def pids(max_age: float = 0.0) -> list[int]:
+    """Every visible process; a listing made at most `max_age` seconds ago will do, for listing costs 2 µs a process."""
+    global _listed  # noqa: PLW0603 - one listing shared by checks that run side by side; replaced whole, never changed
+    at, found = _listed
+    if not found or time.monotonic() - at > max_age:
+        found = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        _listed = (time.monotonic(), found)
+    return found
 
 
 class Stat(NamedTuple):
@@ -105,26 +114,24 @@ def run_delay(path: str) -> int | None:
         return None
 
 
-def cpu_clocks() -> dict[int, int]:
+def cpu_clocks(max_age: float = 0.0) -> dict[int, int]:
     """CPU nanoseconds of every visible process, ended threads included: one system call a process, no file.
 
-    The clock id of another process is `~pid << 3 | 2`; a process that has gone gives EINVAL.
+    The clock id of another process is `~pid << 3 | 2`; a process that has gone gives EINVAL. `max_age` as for `pids`.
     """
     get, clocks = time.clock_gettime_ns, {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            pid = int(name)
-            try:
-                clocks[pid] = get(~pid << 3 | 2)
-            except OSError:
-                continue  # it ended between the listing and the call
+    for pid in pids(max_age):
+        try:
+            clocks[pid] = get(~pid << 3 | 2)
+        except OSError:
+            continue  # it ended between the listing and the call
     return clocks
 
 
-def cpu_times() -> dict[int, int]:
+def cpu_times(max_age: float = 0.0) -> dict[int, int]:
     """The same from /proc/PID/stat, to the tick: the way for kernels and sandboxes that refuse foreign clocks."""
     times = {}
-    for pid in pids():
+    for pid in pids(max_age):
         if (s := stat(pid)) is not None:
             times[pid] = int((s.user + s.system) * TICK * 1e9)
     return times
