@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rbdiag.facts.cpu import ProcessCpu, ServiceCpu
 from rbdiag.model import Facts
-from rbdiag.render import RenderOptions
+from rbdiag.render import RenderOptions, tables
 from rbdiag.render.escape import cut, visible, width
 
 Measured = TypeVar("Measured", ProcessCpu, ServiceCpu)
@@ -85,8 +85,7 @@ def _table(heads: list[str], rows: list[list[str]], options: RenderOptions) -> l
     """
     if not rows:
         return []
-    from tabulate import DataRow, TableFormat, tabulate
-
+    tabulate = tables.load()
     text = {"USER", "STATE", "SERVICE", "COMMAND"}
     limits = _WIDE if options.verbose or options.width >= 120 else _NARROW
     sign = "..." if options.ascii else "…"
@@ -95,8 +94,9 @@ def _table(heads: list[str], rows: list[list[str]], options: RenderOptions) -> l
         shown = [visible(cell, options.ascii) for cell in row]
         short = [cut(cell, limits.get(head, width(cell)), sign) for head, cell in zip(heads, shown, strict=True)]
         cells.append([cell + "\0" * (width(cell) - len(cell)) for cell in short])
-    plain = TableFormat(None, None, None, None, DataRow("", " ", ""), DataRow("", " ", ""), 0, None)
-    table = tabulate(
+    row_form = tabulate.DataRow("", " ", "")
+    plain = tabulate.TableFormat(None, None, None, None, row_form, row_form, 0, None)
+    table: str = tabulate.tabulate(
         cells,
         tablefmt=plain,
         colalign=["left" if head in text else "right" for head in heads],

@@ -63,11 +63,12 @@ def plan(
         return requests.request_rates(asked, deadline)
 
     def profiler_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
+        busiest = _at_fault(facts, pid)
+        if busiest is None or (pid is None and busiest.share < _WORTH_ASKING):
+            return  # nothing that anybody would want to profile
         from rbdiag.collect import profilers
 
-        busiest = _at_fault(facts, pid)
-        runtime, busiest_pid = (busiest.runtime, busiest.pid) if busiest else ("native", None)
-        yield from profilers.tools(runtime, deadline, busiest_pid)
+        yield from profilers.tools(busiest.runtime, deadline, busiest.pid)
 
     def profile_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
         from rbdiag.collect import profile as profiling
