@@ -20,7 +20,8 @@ from rbdiag.model import CannotLook, CheckRow, Fact, Facts, Gap
 class Job(Record):
     """One planned check: its name, what it looks at, how, and the jobs whose facts it builds on.
 
-    `run` gets the deadline and the facts of the jobs in `after`. `decides` marks a check without which "no
+    `run` gets the deadline and the facts of the jobs in `after`; the first of those is the one it cannot do without.
+    `decides` marks a check without which "no
     problem" would be a lie: its gap makes an otherwise healthy report unknown.
     """
 
@@ -124,10 +125,9 @@ def run(
             break
         seen = running.pop(job.name)[1]
         gap = gap_for(error) if error else None
-        base = [name for name in job.after if name in rows and rows[name].gap]
-        if not error and not seen and base:
+        if not error and not seen and job.after and rows[job.after[0]].gap:
             # "Nothing to report" would pass for health: it had nothing to look at.
-            gap = Gap("skipped", f"builds on {base[0]}, which could not look")
+            gap = Gap("skipped", f"builds on {job.after[0]}, which could not look")
         if error and gap is None:
             bugs.append(Bug(job.name, error))
             gap = Gap("failed", f"a bug in rbdiag: {type(error).__name__} in this check", "please report it")

@@ -83,7 +83,7 @@ def plan(
     jobs = [
         Job("cpu.time", "host", lambda d, _: cpu.host(interval, d), decides=True),
         Job("cpu.processes", "host", lambda d, _: cpu.processes(interval, top, pid, d), decides=True),
-        Job("cpu.confirm", "host", lambda d, f: cpu.confirm(top, pid, d, f), after=("cpu.time", "cpu.processes")),
+        Job("cpu.confirm", "host", lambda d, f: cpu.confirm(top, pid, d, f), after=("cpu.processes", "cpu.time")),
         Job("cpu.throttling", "host", lambda d, _: cgroup.throttling(interval, d)),
         Job("cpu.frequency", "host", lambda d, _: host.frequency(interval, d)),
         Job("host.pressure", "host", lambda d, _: pressure.stalls(interval, d)),
