@@ -125,7 +125,8 @@ def run(
             break
         seen = running.pop(job.name)[1]
         gap = gap_for(error) if error else None
-        if not error and not seen and job.after and rows[job.after[0]].gap:
+        base = rows.get(job.after[0]) if job.after else None
+        if not error and not seen and base is not None and base.gap:
             # "Nothing to report" would pass for health: it had nothing to look at.
             gap = Gap("skipped", f"builds on {job.after[0]}, which could not look")
         if error and gap is None:

@@ -19,7 +19,7 @@ from importlib import import_module
 
 from tests.lab.scenario import Scenario
 
-AREAS = ("cpu", "host", "healthy")
+AREAS = ("cpu", "host", "healthy", "unseen", "systemd")
 
 
 def scenarios() -> dict[str, Scenario]:
