@@ -101,6 +101,18 @@ def test_process_one_is_never_to_be_killed() -> None:
     assert not any("kill" in step.command for step in told(facts)[0].resolution)
 
 
+@pytest.mark.parametrize(
+    ("unit", "kind", "verb"),
+    [("shop.service", "simple", "restart"), ("report.service", "oneshot", "stop"), ("run-r1.scope", "", "stop")],
+)
+def test_what_cannot_be_restarted_is_stopped(unit: str, kind: str, verb: str) -> None:
+    busy = w.alone("burn", 900, 1.0, unit=unit, service=unit, service_kind="unit")
+    commands = [
+        s.command for s in told(w.healthy().but(w.one_core_busy(), busy, w.unit(unit, type=kind)))[0].resolution
+    ]
+    assert f"sudo systemctl {verb} {unit}" in commands
+
+
 def test_root_is_not_told_to_use_sudo() -> None:
     facts = w.healthy().but(
         w.one_core_busy(), w.alone("burn", 900, 1.0), w.Standing(subject="rbdiag", root=True, sudo=False, systemd=True)

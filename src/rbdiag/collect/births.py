@@ -11,8 +11,8 @@ from rbdiag.collect.service import Owners, doing
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import Births, Window
 
-# Half a second of looks at the most; each costs two small reads.
-_LOOKS, _LOOK_EVERY = 60, 0.008
+# At the most so many looks, spread over the window; each costs two small reads.
+_LOOKS, _LOOK_EVERY = 80, 0.008
 
 
 class Watched:
@@ -42,11 +42,12 @@ class Watched:
 
 def watch(until: float, deadline: Deadline) -> Watched:
     """Look again and again at the newest pid (the last field of /proc/loadavg): whose child is it?"""
-    watched, previous = Watched(), -1
+    watched, previous = Watched(), int(proc.read("/proc/loadavg", 256).rpartition(b" ")[2])
+    every = max(_LOOK_EVERY, (until - time.monotonic()) / _LOOKS)
     for _ in range(_LOOKS):
-        if time.monotonic() + _LOOK_EVERY > until:
+        if time.monotonic() + every > until:
             break
-        deadline.sleep(_LOOK_EVERY)
+        deadline.sleep(every)
         newest = int(proc.read("/proc/loadavg", 256).rpartition(b" ")[2])
         if newest == previous:
             continue

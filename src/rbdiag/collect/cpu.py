@@ -163,7 +163,8 @@ def _observe(window: Window, seconds: float, top: int, focus: int | None, deadli
     base = _close_look(movers, moved, scouted - began, top)
 
     forks = (proc.host_stat().forks - host_before.forks) / (scouted - began)
-    born_now = births.watch(began + seconds, deadline) if forks > _BIRTHS_FROM else births.Watched()
+    watching = window == "confirm" or forks > _BIRTHS_FROM
+    born_now = births.watch(began + seconds, deadline) if watching else births.Watched()
     deadline.sleep(max(0.001, began + seconds - time.monotonic()))
 
     last, ended_at, host_after = sample(0), time.monotonic(), proc.host_stat()

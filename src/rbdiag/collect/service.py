@@ -72,8 +72,14 @@ class Owner(Record):
     program: str = ""
 
 
+# systemd-nspawn puts its guest's own units below this: they are not this host's, whatever they are called.
+_GUEST = "/payload/"
+
+
 def unit_of(cgroup: str) -> str:
     """The innermost service unit in a cgroup path; login sessions and the like are no service."""
+    if _GUEST in f"{cgroup}/":
+        return ""
     for name in reversed(_UNIT.findall(cgroup)):
         if not _NOT_A_SERVICE.match(name):
             return str(name)
@@ -82,6 +88,9 @@ def unit_of(cgroup: str) -> str:
 
 def container_of(cgroup: str) -> str:
     """A short name of the container in a cgroup path (Docker, containerd, CRI-O, Podman, LXC, nspawn, Kubernetes)."""
+    before, guest, _ = f"{cgroup}/".partition(_GUEST)
+    if guest and before.strip("/"):
+        return f"container {before.rpartition('/')[2].removesuffix('.service').removesuffix('.scope')}"
     found = [one or other for one, other in _CONTAINER.findall(cgroup)]
     if found:
         return f"container {found[-1][:12]}"

@@ -10,7 +10,7 @@ from rbdiag.deadline import Deadline
 from rbdiag.facts.svc import Unit
 from rbdiag.model import CannotLook, Gap
 
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ActiveEnterTimestampMonotonic"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,Type,ActiveEnterTimestampMonotonic"
 # systemctl answers from memory; where it does not within this, the manager itself hangs, and that is worth saying.
 _PATIENCE = 3.0
 
@@ -32,6 +32,7 @@ def parse_show(output: str, uptime: float) -> list[Unit]:
                 result=values.get("Result", ""),
                 restarts=int(values.get("NRestarts") or 0),
                 main_pid=int(values.get("MainPID") or 0),
+                type=values.get("Type", ""),
                 active_for=uptime - entered if entered and values.get("ActiveState") == "active" else None,
             )
         )

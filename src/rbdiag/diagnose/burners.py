@@ -85,7 +85,9 @@ def _event_loop(b: Burner) -> bool:
 
 def _stands_out(b: Burner, v: View) -> bool:
     """Whether the hottest thread is alone in being hot: it uses nine tenths of what the process uses."""
-    return b.thread is not None and b.thread.share >= 0.85 * sum(t.share for t in v.threads(b.process))
+    return b.thread is not None and b.thread.share >= 0.85 * max(
+        b.process.share, sum(t.share for t in v.threads(b.process))
+    )
 
 
 def collecting(p: ProcessCpu, v: View) -> float:

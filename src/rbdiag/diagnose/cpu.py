@@ -107,6 +107,11 @@ def system_time(facts: Facts) -> Iterator[Finding]:
             f"kernel, for at least {span(v.seconds)}",
             more=rates, first_steps=(count,),
         )  # fmt: skip
+    for s, share in v.crowds:
+        if s.system_share >= KERNEL_PART * s.share and not s.doing:
+            covered = True
+            members = [p for p, _ in v.processes if p.service == s.subject]
+            yield crowd_finding(SYSTEM_TIME, s, share, members, facts, "", rates)
     kernel = [
         b for b in v.hot if b.process.runtime == "kernel" and not b.process.name.startswith(("kswapd", "ksoftirqd"))
     ]

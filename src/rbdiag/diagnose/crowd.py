@@ -7,14 +7,16 @@ from itertools import pairwise
 from shlex import quote
 
 from rbdiag.diagnose import steps
-from rbdiag.diagnose.burners import about, against, crowd_finding, surge, who
-from rbdiag.diagnose.view import HALF, View, view
-from rbdiag.facts import percent, span
+from rbdiag.diagnose.burners import KERNEL_PART, about, against, crowd_finding, surge, who
+from rbdiag.diagnose.view import HALF, HOT, View, view
+from rbdiag.facts import number, percent, span
 from rbdiag.facts.cpu import CoreTime, ProcessCpu
 from rbdiag.model import Confidence, Facts, Finding, Severity, Spec, Step
 
 # Catalogue A.4: a fork storm starts at 100 forks a second; fewer count where they use as much as half a CPU.
 _FORKS, _FORKS_SLOW, _ENDED_FAST, _ENDED_SLOW = 100.0, 15.0, 0.25, 0.5
+# One process after another uses a core at the most; more is several side by side.
+_ONE_AFTER_ANOTHER = 1.05
 
 MANY_PROCESSES = Spec(
     code="cpu.many-processes",
@@ -41,7 +43,30 @@ def many_processes(facts: Facts) -> Iterator[Finding]:
         members = [p for p, _ in v.processes if p.service == s.subject]
         if s.doing or surge(s.subject, facts) or overlapping & {p.subject for p in members}:
             continue
-        yield crowd_finding(MANY_PROCESSES, s, share, members, facts, "")
+        if s.system_share < KERNEL_PART * s.share:  # else it is cpu.system-time
+            yield crowd_finding(MANY_PROCESSES, s, share, members, facts, "")
+    born = v.births
+    if born is not None and v.churn > _ONE_AFTER_ANOTHER and v.busy >= v.warning and not v.burners and not _storm(v):
+        children = f" ({', '.join(born.children[:3])})" if born.children else ""
+        yield Finding(
+            MANY_PROCESSES, v.severity, min(v.confidence, Confidence.LIKELY), born.service or born.subject,
+            f"processes that {born.subject} starts{children} use {v.churn:.2f} of {v.cpus:g} cores together, none for long",
+            evidence=(born, *v.ended[-1:], *v.rates[-1:], *([v.time] if v.time else [])),
+            against=against(v),
+            resolution=(
+                Step("see the family of processes", f"ps -o pid,ppid,ni,etimes,time,pcpu,args --ppid {born.parent_pid} | head -20"),
+                *steps.look_at_log(born.unit),
+                *([steps.cap(born.unit, facts)] if born.unit else []),
+                *steps.end(born.parent_pid, born.parent_start_ticks, born.unit, f"the parent, {born.subject}", facts),
+            ),
+            about=frozenset({born.subject, born.service}), impact=min(1.0, v.churn / v.cpus),
+        )  # fmt: skip
+
+
+def _storm(v: View) -> bool:
+    """Whether starting and ending processes is itself the load."""
+    spent = min((max(e.share, e.reaped) for e in v.ended), default=0.0)
+    return (v.forks >= _FORKS and spent >= _ENDED_FAST) or (v.forks >= _FORKS_SLOW and spent >= _ENDED_SLOW)
 
 
 JOB_OVERLAP = Spec(
@@ -102,7 +127,8 @@ FORK_STORM = Spec(
     meaning="Processes are started and end so fast that no snapshot shows them; starting and ending them is the load. A "
     "shell loop, a health check, a cron job or a crash loop that starts programs without pause.",
     told="Over 100 forks a second (or fewer that use half a CPU), and CPU time that no living process accounts for. "
-    "Looks at the newest pid tell whose children they are.",
+    "Looks at the newest pid tell whose children they are. Or one parent that starts its program again and again, so that "
+    "its short lives together fill a core.",
     not_to_be_taken_for="a build (its children are compilers); threads, which live in their process.",
     resolution=("find the loop that starts them", "stop its unit, or end the parent"),
     explains=("cpu.system-time", "cpu.process-hog", "cpu.many-processes", "cpu.capacity"),
@@ -116,9 +142,9 @@ def fork_storm(facts: Facts) -> Iterator[Finding]:
     born = v.births
     shares = [max(e.share, e.reaped) for e in v.ended]
     spent, latest = min(shares, default=0.0), (shares or [0.0])[-1]
-    fast = v.forks >= _FORKS and spent >= _ENDED_FAST
-    slow = v.forks >= _FORKS_SLOW and spent >= _ENDED_SLOW
-    if not (fast or slow) or (born is not None and born.doing in ("build", "pack")):
+    storm = _storm(v)
+    again = HOT <= v.churn <= _ONE_AFTER_ANOTHER
+    if not (storm or again) or (born is not None and born.doing in ("build", "pack")):
         return
     parent = [p for p, _ in v.processes if born is not None and p.pid == born.parent_pid]
     children = f" ({', '.join(born.children[:3])})" if born is not None and born.children else ""
@@ -129,9 +155,9 @@ def fork_storm(facts: Facts) -> Iterator[Finding]:
         else ()
     )
     yield Finding(
-        FORK_STORM, v.severity, v.confidence if born is not None else min(v.confidence, Confidence.LIKELY),
+        FORK_STORM, v.severity, v.confidence if born is not None and storm else min(v.confidence, Confidence.LIKELY),
         born.subject if born is not None else "host",
-        f"{v.forks:.0f} processes a second are born and die{children}, using {latest:.2f} of {v.cpus:g} cores{whose}",
+        f"{number(v.forks)} processes a second are born and die{children}, using {latest:.2f} of {v.cpus:g} cores{whose}",
         evidence=(*([born] if born else []), *v.rates[-1:], *v.ended[-1:], *parent, *([v.time] if v.time else [])),
         against=against(v),
         resolution=(

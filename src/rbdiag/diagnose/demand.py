@@ -72,7 +72,7 @@ def capacity(facts: Facts) -> Iterator[Finding]:
     low = sum(s.share for s, _ in v.services if s.low_priority)
     if v.burners or v.crowds or v.pinned or v.building >= HALF * used or low >= HALF * used:
         return
-    if v.ended_share >= HALF * used:
+    if max(v.ended_share, v.churn) >= HALF * used:
         return  # short-lived processes: another rule's, with or without their parent
     rows = [s for s, _ in v.services if s.kind != "kernel"][:3]
     names = ", ".join(f"{s.subject} {s.share:.2f}" for s in rows)
@@ -112,7 +112,7 @@ def unseen_load(facts: Facts) -> Iterator[Finding]:
         UNSEEN_LOAD, Severity.WARNING, min(v.confidence, Confidence.LIKELY), "host",
         f"{unseen:.2f} of the {v.time.cpus} CPUs' cores are used by processes that cannot be seen from here",
         evidence=(v.ended[-1], v.time),
-        resolution=(Step("run it on the host itself, or as root", "sudo rbdiag cpu"),),
+        resolution=(Step("run it on the host itself, or as root", f"{steps.sudo(facts)}rbdiag cpu"),),
         about=frozenset({"host"}), impact=min(1.0, unseen / v.time.cpus),
     )  # fmt: skip
 

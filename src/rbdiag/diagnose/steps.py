@@ -11,6 +11,7 @@ from shlex import quote
 
 from rbdiag.facts.cpu import ProcessCpu, Profile, ProfilerTool, Runtime
 from rbdiag.facts.host import Standing
+from rbdiag.facts.svc import Unit
 from rbdiag.model import Facts, Step
 
 VERIFY = "rbdiag cpu"
@@ -41,7 +42,7 @@ def look_inside(process: ProcessCpu, facts: Facts) -> Iterator[Step]:
     pid, root = process.pid, sudo(facts)
     own = f"rbdiag cpu --pid {pid} --profile 5 --flame-graph /tmp/rbdiag-{pid}.svg"
     tools = {tool.subject: tool for tool in facts.of(ProfilerTool)}
-    name, command = _tool_for(process.runtime, process, root)
+    name, command = _tool_for(process.runtime, process, root, tools.get("py-spy"))
     tool = tools.get(name)
     missing = f" ({name} {tool.detail or tool.state})" if tool is not None and tool.state != "ready" else ""
     yield Step(f"see where in its code it is{missing}", command)
@@ -49,11 +50,12 @@ def look_inside(process: ProcessCpu, facts: Facts) -> Iterator[Step]:
         yield Step("or profile it: hottest functions and a flame graph", f"{root}{own}" if root else own)
 
 
-def _tool_for(runtime: Runtime, process: ProcessCpu, root: str) -> tuple[str, str]:
+def _tool_for(runtime: Runtime, process: ProcessCpu, root: str, found: ProfilerTool | None) -> tuple[str, str]:
     pid = process.pid
     match runtime:
         case "python":
-            return "py-spy", f"{root}py-spy dump --pid {pid}"
+            # it may live beside our own interpreter and not on the PATH
+            return "py-spy", f"{root}{quote(found.path) if found and found.path else 'py-spy'} dump --pid {pid}"
         case "java":
             # jcmd speaks only to processes of its own user
             user = f"sudo -u {quote(process.user)} " if process.user and (root or process.user != "root") else ""
@@ -95,7 +97,10 @@ def end(pid: int, start_ticks: int, unit: str, what: str, facts: Facts) -> Itera
     if unit:
         name = quote(unit)
         verify = f"systemctl status {name} --no-pager; {VERIFY}"
-        yield Step(f"restart {unit}", f"{root}systemctl restart {name}", "disruptive", verify)
+        known = facts.first(Unit, unit)
+        # a scope cannot be restarted, and restarting a oneshot does its work again and waits for it
+        verb = "stop" if unit.endswith(".scope") or (known is not None and known.type == "oneshot") else "restart"
+        yield Step(f"{verb} {unit}", f"{root}systemctl {verb} {name}", "disruptive", verify)
     if pid <= 2:
         return  # process 1 is the host itself
     yield Step(f"end {what}", guarded(pid, start_ticks, f"{root}kill {pid}"), "disruptive", f"ps -p {pid}; {VERIFY}")

@@ -162,7 +162,10 @@ class View:
             thread = next(iter(self.threads(process)), None)
             alone = _hot(share, process.wait) if thread is None and process.threads == 1 else False
             one_thread = thread is not None and share >= DEMAND_FROM and _hot(thread.share, thread.wait)
-            if alone or one_thread or share >= max(HOT, HALF * self.cpus):
+            # under one interpreter lock the threads share what is one core for all of them
+            locked = process.threads > 1 and process.runtime in ("python", "ruby") and share >= DEMAND
+            wide = share >= max(HOT, HALF * self.cpus) and self.busy >= self.warning
+            if alone or one_thread or locked or wide:
                 rows.append(Burner(process, share, thread))
         return rows
 
@@ -212,10 +215,24 @@ class View:
 
     @cached_property
     def births(self) -> Births | None:
-        """The parent that most of the new processes have, if one has a third of them."""
-        rows = [b for b in self.facts.of(Births) if b.window == self.window]
-        best = max(rows, key=lambda b: b.hits, default=None)
-        return best if best is not None and best.hits * 3 >= best.looks else None
+        """The parent that most of the new processes have, if one has a third of them over all windows."""
+        rows = self.facts.of(Births)
+        hits: dict[str, int] = {}
+        for b in rows:
+            hits[b.subject] = hits.get(b.subject, 0) + b.hits
+        looks = sum({b.window: b.looks for b in rows}.values())
+        best = max(hits, key=lambda subject: hits[subject], default="")
+        return self.facts.last(Births, best) if best and hits[best] * 3 >= looks else None
+
+    @cached_property
+    def churn(self) -> float:
+        """Cores used, in every window, by processes that one known parent starts one after another. 0 for none.
+
+        Too few forks for a storm, but the work never ends: only the processes do.
+        """
+        if self.births is None or self.births.doing in ("build", "pack") or self.forks < 1:
+            return 0.0
+        return min((max(e.share, e.reaped) for e in self.ended), default=0.0) if self.confirmed else 0.0
 
     @cached_property
     def forks(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import CpuThresholds, ProcessCpu, ServiceCpu, Throttle
-from rbdiag.model import Fact, Facts
+from rbdiag.model import CannotLook, Fact, Facts, Gap
 from rbdiag.runbooks import Plan
 from rbdiag.runner import Job
 
@@ -29,6 +29,8 @@ CHECKS = (
 # From this many cores on, the service manager and the access log are asked about a service.
 _WORTH_ASKING = 0.25
 _ASKED = 3
+# A unit whose process is this young (seconds) may be starting again and again.
+_YOUNG = 10.0
 
 
 def plan(
@@ -53,7 +55,12 @@ def plan(
     def unit_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
         busy = [s.unit for s in _busy_services(facts) if s.unit]
         limited = [t.unit for t in facts.of(Throttle) if t.unit and t.throttled]
-        return svc.units([*([service] if service else []), *busy, *limited], deadline)
+        young = [p.unit for p in facts.of(ProcessCpu) if p.unit and p.age < _YOUNG]
+        names = [*([service] if service else []), *busy, *limited, *young]
+        for unit in svc.units(names, deadline):
+            yield unit
+            if unit.subject in (service, f"{service}.service") and unit.load == "not-found":
+                raise CannotLook(Gap("missing", f"there is no unit {service}", "systemctl list-units --type=service"))
 
     def request_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
         asked = []
@@ -91,7 +98,13 @@ def plan(
         Job("host.disks", "host", lambda d, _: host.disks(interval, d)),
         Job("host.tasks", "host", lambda d, _: host.tasks(interval, d)),
         Job("host.kernel-log", "host", lambda d, _: host.kernel_log(since, d)),
-        Job("svc.units", service or "the busy services", unit_check, after=("cpu.processes", "cpu.throttling")),
+        Job(
+            "svc.units",
+            service or "the busy services",
+            unit_check,
+            after=("cpu.processes", "cpu.throttling"),
+            decides=bool(service),
+        ),
         Job("cpu.requests", "the busy services", request_check, after=("cpu.processes",)),
         Job("cpu.profilers", "host", profiler_check, after=("cpu.processes",)),
     ]
