@@ -213,7 +213,7 @@ def test_a_report_is_put_together_where_it_is_saved(tmp_path: Path, monkeypatch:
 def test_where_saving_fails_nothing_has_changed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "inside").write_text("kept")
-    with pytest.raises(OSError, match="irectory"):
+    with pytest.raises(OSError, match="irectory|not an ordinary file"):
         save(healthy(), tmp_path / "folder")
     with pytest.raises(FileNotFoundError):
         save(healthy(), tmp_path / "no" / "report.json")
@@ -229,3 +229,21 @@ def test_a_saved_report_is_judged_the_same_byte_for_byte(sample: str) -> None:
     again, _ = judge(loads(dumps(judged)))
     assert bugs == ()
     assert dumps(again) == dumps(judged)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a folder"])
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "there"
+    os.mkfifo(place) if kind == "a pipe" else place.mkdir()
+    before = place.lstat()
+    with pytest.raises(OSError, match="not an ordinary file"):
+        save(healthy(), place)
+    assert place.lstat().st_ino == before.st_ino
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    save(healthy(), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert loads((tmp_path / "target").read_text()).runbook == "cpu"

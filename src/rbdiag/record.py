@@ -6,6 +6,7 @@ that is read may come from anywhere: whatever is wrong with it is one sentence, 
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
@@ -33,10 +34,14 @@ def dumps(report: Report, indent: int | None = 2) -> str:
 def save(report: Report, path: str | os.PathLike[str]) -> None:
     """Write the JSON report to the file, readable by its owner only: wholly, or not at all.
 
-    Raises OSError where that cannot be done; the file is then what it was before.
+    A link is followed. Raises OSError where that cannot be done; the file is then what it was before. What exists and
+    is no ordinary file is refused: to be replaced would destroy a device or a pipe.
     """
     import tempfile
 
+    path = os.path.realpath(path)
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "not an ordinary file", path)
     text = dumps(report) + "\n"
     handle, temporary = tempfile.mkstemp(prefix=".rbdiag-", dir=os.path.dirname(os.path.abspath(path)))
     try:

@@ -201,6 +201,10 @@ ROWS = (
         *[w.alone(f"svc{i}", 500 + i, 0.7) for i in range(5)]), None),
     Row("another container burns the host", ok.but(w.full(), [w.ended(x, whole_host=False, unseen=3.5) for x in w.BOTH]),
         "cpu.unseen-load", "host", never=("cpu.capacity",)),
+    Row("a core used by somebody we cannot see, on a quiet host", ok.but([w.time(x, user=0.35) for x in w.BOTH],
+        [w.ended(x, whole_host=False, unseen=0.95) for x in w.BOTH]), None, notes=("cpu.unseen-load",)),
+    Row("a full host whose processes were not looked at", ok.but(w.full(), [w.ended(x) for x in w.BOTH], w.service(
+        w.process("kernel", 2, 0.1, "first", service="kernel", service_kind="kernel"))), None, never=("cpu.capacity",)),
     Row("load falls after the event", ok.but(w.LoadAverage(subject="host", load1=20, load5=12, load15=5, runnable=1, tasks=300)), None),
     # load of other kinds
     Row("a service throttled by its quota on an idle host", ok.but(w.throttle()), "cpu.cgroup-throttled", "shop.service",

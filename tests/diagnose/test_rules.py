@@ -7,6 +7,7 @@ import re
 import pytest
 
 from rbdiag.diagnose import catalogue, diagnose
+from rbdiag.frozen import replace
 from rbdiag.model import Confidence, Facts, Severity
 from tests.diagnose import world as w
 from tests.diagnose.rows import CHAINS, ROWS, UNCONFIRMED, Row
@@ -108,9 +109,46 @@ def test_process_one_is_never_to_be_killed() -> None:
 def test_what_cannot_be_restarted_is_stopped(unit: str, kind: str, verb: str) -> None:
     busy = w.alone("burn", 900, 1.0, unit=unit, service=unit, service_kind="unit")
     commands = [
-        s.command for s in told(w.healthy().but(w.one_core_busy(), busy, w.unit(unit, type=kind)))[0].resolution
+        s.command for s in told(w.healthy().but(w.one_core_busy(), busy, w.unit(unit, service_type=kind)))[0].resolution
     ]
     assert f"sudo systemctl {verb} {unit}" in commands
+
+
+@pytest.mark.parametrize(
+    ("unit", "systemd", "load", "said"),
+    [
+        ("shop.service", True, "loaded", True),
+        ("shop.service", False, "loaded", False),
+        ("shop.service", True, "not-found", False),
+        ("*.service", True, "loaded", False),
+        ("--now", True, "loaded", False),
+        (r"dev\x2dsda.mount", True, "loaded", True),
+    ],
+    ids=["ours", "no systemd here", "a guest's, unknown to us", "a pattern", "an option", "an escaped name"],
+)
+def test_a_unit_is_only_named_in_commands_where_it_is_ours(unit: str, systemd: bool, load: str, said: bool) -> None:
+    busy = w.alone("burn", 900, 1.0, unit=unit, service=unit, service_kind="unit")
+    standing = w.Standing(subject="rbdiag", root=True, sudo=False, systemd=systemd)
+    first = told(w.healthy().but(w.one_core_busy(), busy, standing, w.unit(unit, load=load)))[0]
+    assert any("systemctl" in s.command or "journalctl" in s.command for s in first.resolution) is said
+
+
+def test_two_short_windows_are_not_certain() -> None:
+    facts = [replace(f, seconds=0.4) if hasattr(f, "seconds") else f for f in w.alone("burn", 900, 1.0)]
+    assert told(w.healthy().but(w.one_core_busy(), facts))[0].confidence < Confidence.CERTAIN
+
+
+def test_without_the_hosts_times_the_cpus_are_still_counted() -> None:
+    facts = w.healthy().but(w.alone("burn", 900, 1.0))
+    assert " of 4 in" in told(Facts(f for f in facts if not isinstance(f, w.CpuTime)))[0].summary
+
+
+def test_every_burner_of_a_service_is_ended_before_force_is_thought_of() -> None:
+    two = [f for pid in (900, 901) for f in w.alone("burn", pid, 1.0, service="xargs[4]")]
+    kills = [
+        s.command.rpartition("&& ")[2] for s in told(w.healthy().but(w.one_core_busy(user=0.5), two))[0].resolution
+    ]
+    assert [k for k in kills if "kill" in k] == ["sudo kill 900", "sudo kill 901", "sudo kill -9 900"]
 
 
 def test_root_is_not_told_to_use_sudo() -> None:

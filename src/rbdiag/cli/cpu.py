@@ -33,7 +33,7 @@ ROOM = 4.0
     show_default=True,
     help="Time between the two samples.",
 )
-@click.option("--pid", metavar="PID", type=click.IntRange(min=1), help="Look at this process above all.")
+@click.option("--pid", metavar="PID", type=click.IntRange(1, 1 << 22), help="Look at this process above all.")
 @click.option(
     "--profile",
     metavar="[SECONDS]",

@@ -94,7 +94,7 @@ def of_runbook(runbook: str) -> Callable[[Run], Callable[..., int]]:
         return _stack(
             of_report(with_run),
             click.option("-t", "--deadline", metavar="SECONDS", type=Duration(least=0.1),
-                         help=f"End by then, whatever hangs.  [default: {DEADLINE:g}]"),
+                         help=f"End by then, whatever hangs.  [default: {DEADLINE:g}, more for a long profile]"),
             click.option("--since", metavar="WHEN", type=Since(), default="1h", show_default=True,
                          help="How far back to read logs: 90s, 15m, 2h, 3d, or an RFC 3339 time."),
             click.option("-s", "--service", metavar="NAME", type=Service(),

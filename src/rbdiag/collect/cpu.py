@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from rbdiag.collect import births, pressure, proc
 from rbdiag.collect.service import Owner, Owners, doing, runtime_of
-from rbdiag.deadline import Deadline
+from rbdiag.deadline import Deadline, OutOfTime
 from rbdiag.facts.cpu import (
     CoreTime,
     CpuSupply,
@@ -113,7 +113,7 @@ class _Base:
 def processes(seconds: float, top: int, focus: int | None, deadline: Deadline) -> Iterator[Fact]:
     """The processes by CPU over the interval, their services, and what ended inside it."""
     seen = list(_observe("first", seconds, top, focus, deadline))
-    ranked = sorted((f for f in seen if isinstance(f, ProcessCpu)), key=lambda f: -f.share)
+    ranked = sorted((f for f in seen if isinstance(f, ProcessCpu)), key=lambda f: (f.pid != focus, -f.share))
     if focus is not None and not any(f.pid == focus for f in ranked):
         raise CannotLook(Gap("missing", f"no process {focus} here", "rbdiag cpu shows the pids in use"))
     yield from ranked
@@ -138,6 +138,8 @@ def confirm(top: int, focus: int | None, deadline: Deadline, facts: Facts) -> It
     """
     if not suspicious(facts):
         return
+    if deadline.window(CONFIRM_SECONDS) < CONFIRM_SECONDS / 2:
+        raise OutOfTime  # so short a second look confirms nothing
     try:
         stalls = pressure.read()
     except CannotLook:

@@ -32,7 +32,7 @@ def parse_show(output: str, uptime: float) -> list[Unit]:
                 result=values.get("Result", ""),
                 restarts=int(values.get("NRestarts") or 0),
                 main_pid=int(values.get("MainPID") or 0),
-                type=values.get("Type", ""),
+                service_type=values.get("Type", ""),
                 active_for=uptime - entered if entered and values.get("ActiveState") == "active" else None,
             )
         )

@@ -18,6 +18,7 @@ _SURGE, _SURGE_FROM = 3.0, 10.0
 # Most of its own time in the kernel; half would call every busy server with network traffic a kernel problem.
 KERNEL_PART = 0.55
 _FUNCTIONS_SHOWN = 3
+_OTHERS = 5
 
 
 def evidence_of(burner: Burner, facts: Facts, v: View) -> tuple[Fact, ...]:
@@ -50,11 +51,21 @@ def cores(share: float) -> str:
     return f"{share:.2f} cores" if not 0.995 <= share < 1.005 else "one whole core"
 
 
+def _fix_all(rows: tuple[Burner, ...], facts: Facts) -> Iterator[Step]:
+    """The steps for the first; where others of its service burn too, those are ended before force is thought of."""
+    for step in fix(rows[0], facts):
+        if step.risk == "destructive":
+            for other in rows[1:_OTHERS]:
+                p = other.process
+                yield next(s for s in steps.end(p.pid, p.start_ticks, "", p.subject, facts))
+        yield step
+
+
 def fix(burner: Burner, facts: Facts) -> tuple[Step, ...]:
     p = burner.process
     return (
         *steps.look_inside(p, facts),
-        *steps.look_at_log(p.unit),
+        *steps.look_at_log(p.unit, facts),
         *steps.make_it_yield(p, facts),
         *steps.end(p.pid, p.start_ticks, p.unit, p.subject, facts),
     )
@@ -131,7 +142,7 @@ def burner_finding(
         summary=summary,
         evidence=(*more, *evidence_of(rows[0], facts, v), *(b.process for b in rows[1:])),
         against=against(v),
-        resolution=(*first_steps, *fix(rows[0], facts)),
+        resolution=(*first_steps, *_fix_all(rows, facts)),
         about=about(b.process for b in rows),
         impact=min(1.0, share / v.cpus),
     )
@@ -158,9 +169,9 @@ def crowd_finding(
         against=against(v),
         resolution=(
             Step("see the family of processes", f"ps -o pid,ppid,ni,etimes,time,pcpu,args --ppid {s.root_pid} --sort=-pcpu | head -20"),
-            *steps.look_at_log(s.unit),
+            *steps.look_at_log(s.unit, facts),
             *(x for p in calm for x in steps.look_inside(p, facts)),
-            *([steps.cap(s.unit, facts)] if s.unit else []),
+            *steps.cap(s.unit, facts),
             *ends,
         ),
         about=about(members, s.subject, s.root), impact=min(1.0, share / v.cpus),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from rbdiag.diagnose import steps
 from rbdiag.diagnose.burners import KERNEL_PART, about, burner_finding, collecting, cores, crowd_finding, of_kind, who
@@ -225,7 +226,7 @@ def gc_thrash(facts: Facts) -> Iterator[Finding]:
         look: tuple[Step, ...] = ()
         if p.runtime == "java":
             root = steps.sudo(facts)
-            user = f"sudo -u {p.user} " if p.user and (root or p.user != "root") else ""
+            user = f"sudo -u {quote(p.user)} " if p.user and (root or p.user != "root") else ""
             look = (
                 Step("see heap use", f"{user}jcmd {p.pid} GC.heap_info"),
                 Step(

@@ -10,13 +10,11 @@ from rbdiag.diagnose import steps
 from rbdiag.diagnose.burners import KERNEL_PART, about, against, crowd_finding, surge, who
 from rbdiag.diagnose.view import HALF, HOT, View, view
 from rbdiag.facts import number, percent, span
-from rbdiag.facts.cpu import CoreTime, ProcessCpu
+from rbdiag.facts.cpu import Births, CoreTime, ProcessCpu, ServiceCpu
 from rbdiag.model import Confidence, Facts, Finding, Severity, Spec, Step
 
 # Catalogue A.4: a fork storm starts at 100 forks a second; fewer count where they use as much as half a CPU.
 _FORKS, _FORKS_SLOW, _ENDED_FAST, _ENDED_SLOW = 100.0, 15.0, 0.25, 0.5
-# One process after another uses a core at the most; more is several side by side.
-_ONE_AFTER_ANOTHER = 1.05
 
 MANY_PROCESSES = Spec(
     code="cpu.many-processes",
@@ -46,7 +44,7 @@ def many_processes(facts: Facts) -> Iterator[Finding]:
         if s.system_share < KERNEL_PART * s.share:  # else it is cpu.system-time
             yield crowd_finding(MANY_PROCESSES, s, share, members, facts, "")
     born = v.births
-    if born is not None and v.churn > _ONE_AFTER_ANOTHER and v.busy >= v.warning and not v.burners and not _storm(v):
+    if born is not None and v.churn >= HOT and _parallel(v) and not v.burners and not _storm(v):
         children = f" ({', '.join(born.children[:3])})" if born.children else ""
         yield Finding(
             MANY_PROCESSES, v.severity, min(v.confidence, Confidence.LIKELY), born.service or born.subject,
@@ -55,12 +53,17 @@ def many_processes(facts: Facts) -> Iterator[Finding]:
             against=against(v),
             resolution=(
                 Step("see the family of processes", f"ps -o pid,ppid,ni,etimes,time,pcpu,args --ppid {born.parent_pid} | head -20"),
-                *steps.look_at_log(born.unit),
-                *([steps.cap(born.unit, facts)] if born.unit else []),
+                *steps.look_at_log(born.unit, facts),
+                *steps.cap(born.unit, facts),
                 *steps.end(born.parent_pid, born.parent_start_ticks, born.unit, f"the parent, {born.subject}", facts),
             ),
             about=frozenset({born.subject, born.service}), impact=min(1.0, v.churn / v.cpus),
         )  # fmt: skip
+
+
+def _parallel(v: View) -> bool:
+    """Whether the short-lived processes fill the host side by side."""
+    return v.side_by_side and v.busy >= v.warning
 
 
 def _storm(v: View) -> bool:
@@ -143,7 +146,7 @@ def fork_storm(facts: Facts) -> Iterator[Finding]:
     shares = [max(e.share, e.reaped) for e in v.ended]
     spent, latest = min(shares, default=0.0), (shares or [0.0])[-1]
     storm = _storm(v)
-    again = HOT <= v.churn <= _ONE_AFTER_ANOTHER
+    again = v.churn >= HOT and not _parallel(v)
     if not (storm or again) or (born is not None and born.doing in ("build", "pack")):
         return
     parent = [p for p, _ in v.processes if born is not None and p.pid == born.parent_pid]
@@ -163,7 +166,7 @@ def fork_storm(facts: Facts) -> Iterator[Finding]:
         resolution=(
             Step("see new processes as they start (Ctrl-C ends it)", f"{steps.sudo(facts)}perf trace -e execve --max-events 40"),
             *([Step("see the parent's own history", f"ps -o pid,ppid,user,lstart,args -p {born.parent_pid}")] if born else []),
-            *steps.look_at_log(born.unit if born else ""),
+            *steps.look_at_log(born.unit if born else "", facts),
             *ends,
         ),
         about=about(parent, "host", *([born.subject, born.service] if born else [])),
@@ -207,7 +210,7 @@ def single_core_bound(facts: Facts) -> Iterator[Finding]:
                 )
                 for b in rows[:4]
             ),
-            *([Step("see whether the unit pins it", f"systemctl show -p CPUAffinity -p AllowedCPUs {quote(first.unit)}")] if first.unit else []),
+            *([Step("see whether the unit pins it", f"systemctl show -p CPUAffinity -p AllowedCPUs {quote(first.unit)}")] if steps.our_unit(first.unit, facts) else []),
         ),
         about=about(b.process for b in rows), impact=min(1.0, sum(b.share for b in rows) / v.cpus),
     )  # fmt: skip
@@ -229,7 +232,10 @@ FINITE_WORK = Spec(
 def finite_work(facts: Facts) -> Iterator[Finding]:
     v = view(facts)
     rows = [(s, share) for s, share in v.services if s.doing in ("build", "pack") and not s.low_priority]
-    born = v.births if v.births is not None and v.births.doing in ("build", "pack") else None
+    if not rows:  # each lived for less than a window
+        seen = [s for s in facts.of(ServiceCpu) if s.doing in ("build", "pack") and not s.low_priority]
+        rows = [(s, s.share) for s in sorted(seen, key=lambda s: -s.share)[:1]]
+    born = next((b for b in reversed(facts.of(Births)) if b.doing in ("build", "pack")), None)
     if v.building < HALF or not (rows or born):
         return
     full = v.busy >= v.warning

@@ -7,7 +7,7 @@ from shlex import quote
 
 from rbdiag.diagnose import steps
 from rbdiag.diagnose.burners import about, against, surge
-from rbdiag.diagnose.view import HALF, view
+from rbdiag.diagnose.view import HALF, HOT, view
 from rbdiag.facts import percent
 from rbdiag.model import Confidence, Facts, Finding, Severity, Spec, Step
 
@@ -75,14 +75,16 @@ def capacity(facts: Facts) -> Iterator[Finding]:
     if max(v.ended_share, v.churn) >= HALF * used:
         return  # short-lived processes: another rule's, with or without their parent
     rows = [s for s, _ in v.services if s.kind != "kernel"][:3]
+    if not rows:
+        return  # who does it was not looked at, so nobody can be cleared
     names = ", ".join(f"{s.subject} {s.share:.2f}" for s in rows)
     yield Finding(
         CAPACITY, v.severity, min(v.confidence, Confidence.LIKELY), "host",
         f"the CPUs are {percent(v.time.busy)} busy and tasks wait, but no single service is to blame; the busiest: {names}",
         evidence=(v.time, *([p] if (p := v.pressure("cpu")) else []), *rows),
         resolution=(
-            Step("see the services by CPU", "systemd-cgtop -c -n 2 --batch | head -20"),
-            *(s for row in rows[:1] if row.unit for s in [steps.cap(row.unit, facts)]),
+            Step("see the busiest processes with their control groups", "ps -eo pcpu,pid,cgroup:60,args --sort=-pcpu | head -20"),
+            *steps.cap(rows[0].unit, facts),
             Step("if every one of them is wanted: more CPUs, or move one to another host", risk="disruptive"),
         ),
         about=frozenset({"host"}), impact=v.busy,
@@ -95,7 +97,8 @@ UNSEEN_LOAD = Spec(
     severity=Severity.WARNING,
     meaning="The machine's CPUs are busy, but not with what is visible: we run inside a container, or other users' processes "
     "are hidden.",
-    told="The host's own counters against the sum of all visible processes, where kernel threads do not show.",
+    told="The host's own counters against the sum of all visible processes, where kernel threads do not show. A note "
+    "where it is a core or so of a host that is not busy.",
     not_to_be_taken_for="processes that came and went (cpu.fork-storm), which only a full view can tell.",
     resolution=("run rbdiag on the host itself, or as root",),
 )
@@ -103,14 +106,16 @@ UNSEEN_LOAD = Spec(
 
 def unseen_load(facts: Facts) -> Iterator[Finding]:
     v = view(facts)
-    if v.time is None or v.whole_host or not v.ended or v.held(lambda t: t.busy) < v.warning:
+    if v.time is None or v.whole_host or not v.ended:
         return
-    unseen = min(e.unseen for e in v.ended)
-    if unseen < HALF * v.held(lambda t: t.busy) * v.time.cpus:
+    unseen, busy = min(e.unseen for e in v.ended), v.held(lambda t: t.busy)
+    full = busy >= v.warning and unseen >= HALF * busy * v.time.cpus
+    if not full and unseen < HOT:
         return
     yield Finding(
-        UNSEEN_LOAD, Severity.WARNING, min(v.confidence, Confidence.LIKELY), "host",
-        f"{unseen:.2f} of the {v.time.cpus} CPUs' cores are used by processes that cannot be seen from here",
+        # a core that somebody else uses is no fault yet, but must not pass unsaid
+        UNSEEN_LOAD, Severity.WARNING if full else Severity.NOTE, min(v.confidence, Confidence.LIKELY), "host",
+        f"{unseen:.2f} of {v.time.cpus} cores are used by processes that cannot be seen from here",
         evidence=(v.ended[-1], v.time),
         resolution=(Step("run it on the host itself, or as root", f"{steps.sudo(facts)}rbdiag cpu"),),
         about=frozenset({"host"}), impact=min(1.0, unseen / v.time.cpus),

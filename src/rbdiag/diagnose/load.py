@@ -48,7 +48,7 @@ def cgroup_throttled(facts: Facts) -> Iterator[Finding]:
         wanted = min(float(v.time.cpus) if v.time else t.quota * 2, t.quota * 2)
         who = f" ({', '.join(t.members[:2])})" if t.members else ""
         idle = f" while {percent(v.time.idle)} of the host idles" if v.time and v.time.idle >= 0.1 else ""
-        if t.unit:
+        if steps.our_unit(t.unit, facts):
             raise_it = Step(
                 f"raise the quota to {wanted:g} CPUs (gone after a reboot)",
                 f"{root}systemctl set-property --runtime {quote(t.unit)} CPUQuota={wanted * 100:.0f}%",
@@ -72,7 +72,7 @@ def cgroup_throttled(facts: Facts) -> Iterator[Finding]:
             evidence=(t, *([v.time] if v.time else [])),
             resolution=(
                 Step("see the quota and how often it bites", f"cat {quote(f'{t.mount}{t.path.rstrip(chr(47))}/cpu.stat')}"),
-                *steps.look_at_log(t.unit),
+                *steps.look_at_log(t.unit, facts),
                 raise_it,
             ),
             about=frozenset({t.subject, *t.members, *([t.unit] if t.unit else [])}), impact=t.part,

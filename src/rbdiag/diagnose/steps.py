@@ -6,6 +6,7 @@ of /proc/PID/stat, proc(5)) is compared in the same command.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from shlex import quote
 
@@ -18,9 +19,21 @@ VERIFY = "rbdiag cpu"
 
 
 def sudo(facts: Facts) -> str:
-    """`sudo ` where it is needed, nothing for root."""
+    """`sudo ` where it is needed and there; nothing for root, nor where only root's own shell can help."""
     standing = facts.first(Standing)
-    return "" if standing is not None and standing.root else "sudo "
+    return "" if standing is not None and (standing.root or not standing.sudo) else "sudo "
+
+
+# systemd takes other characters for a pattern of names, and a leading dash for an option.
+_UNIT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*\.(?:service|scope|slice|socket|timer|mount)")
+
+
+def our_unit(unit: str, facts: Facts) -> str:
+    """The unit, where this host's own service manager runs and knows it; else "": no command must name a namesake."""
+    standing, known = facts.first(Standing), facts.first(Unit, unit)
+    if not _UNIT_NAME.fullmatch(unit) or (standing is not None and not standing.systemd):
+        return ""
+    return "" if known is not None and known.load == "not-found" else unit
 
 
 def guarded(pid: int, start_ticks: int, command: str) -> str:
@@ -30,8 +43,8 @@ def guarded(pid: int, start_ticks: int, command: str) -> str:
     return f'[ "$({start})" = {start_ticks} ] && {command}'
 
 
-def look_at_log(unit: str) -> Iterator[Step]:
-    if unit:
+def look_at_log(unit: str, facts: Facts) -> Iterator[Step]:
+    if our_unit(unit, facts):
         yield Step(f"read what {unit} logged last", f"journalctl -u {quote(unit)} -n 50 --no-pager")
 
 
@@ -78,12 +91,13 @@ def make_it_yield(process: ProcessCpu, facts: Facts) -> Iterator[Step]:
             guarded(process.pid, process.start_ticks, f"{root}renice -n 10 -p {process.pid}"),
             verify=f"ps -o pid,ni,pcpu,comm -p {process.pid}",
         )
-    if process.unit:
-        yield cap(process.unit, facts)
+    yield from cap(process.unit, facts)
 
 
-def cap(unit: str, facts: Facts) -> Step:
-    return Step(
+def cap(unit: str, facts: Facts) -> Iterator[Step]:
+    if not our_unit(unit, facts):
+        return
+    yield Step(
         f"cap {unit} at half a CPU until the cause is mended (gone after a reboot)",
         f"{sudo(facts)}systemctl set-property --runtime {quote(unit)} CPUQuota=50%",
         "disruptive",
@@ -94,12 +108,14 @@ def cap(unit: str, facts: Facts) -> Step:
 def end(pid: int, start_ticks: int, unit: str, what: str, facts: Facts) -> Iterator[Step]:
     """Restart its unit; without one, end the process; by force only as the last resort."""
     root = sudo(facts)
-    if unit:
+    if our_unit(unit, facts):
         name = quote(unit)
         verify = f"systemctl status {name} --no-pager; {VERIFY}"
         known = facts.first(Unit, unit)
         # a scope cannot be restarted, and restarting a oneshot does its work again and waits for it
-        verb = "stop" if unit.endswith(".scope") or (known is not None and known.type == "oneshot") else "restart"
+        verb = (
+            "stop" if unit.endswith(".scope") or (known is not None and known.service_type == "oneshot") else "restart"
+        )
         yield Step(f"{verb} {unit}", f"{root}systemctl {verb} {name}", "disruptive", verify)
     if pid <= 2:
         return  # process 1 is the host itself

@@ -33,8 +33,12 @@ DEMAND = 0.9
 DEMAND_FROM = 0.25
 # A process that takes half of everything usable is the first thing to look at, whatever its threads do.
 HALF = 0.5
+# Catalogue A.4 asks for two samples over three seconds; under this a burst looks like a fault.
+LONG_ENOUGH = 2.9
 # This much of the host idle is room that a narrow affinity keeps from those who want it.
 IDLE = 0.25
+# One process after another uses a core at the most.
+ONE_AFTER_ANOTHER = 1.05
 # Tasks waiting for a CPU in this part of the time: the queue is real. PSI, as the catalogue calibrates it.
 QUEUE = 0.2
 
@@ -87,7 +91,8 @@ class View:
     def cpus(self) -> float:
         """Usable CPUs: those of the host, or the quota we live under."""
         supply = self.facts.first(CpuSupply)
-        online = self.time.cpus if self.time else 1
+        allowed = max((p.allowed_cpus for p in self.facts.of(ProcessCpu)), default=1)
+        online = self.time.cpus if self.time else supply.online if supply else max(1, allowed)
         return min(online, supply.quota) if supply and supply.quota else online
 
     @cached_property
@@ -125,8 +130,10 @@ class View:
 
     @property
     def confidence(self) -> Confidence:
-        """What a direct measurement is worth: a second window makes it certain."""
-        return Confidence.CERTAIN if self.confirmed else Confidence.LIKELY
+        """What a direct measurement is worth: a second window and time enough make it certain."""
+        if self.confirmed and self.seconds >= LONG_ENOUGH:
+            return Confidence.CERTAIN
+        return Confidence.LIKELY
 
     def _through(self, kind: type[S]) -> list[tuple[S, float]]:
         """Those seen in every window, as the latest shows them, with their lowest share."""
@@ -215,14 +222,16 @@ class View:
 
     @cached_property
     def births(self) -> Births | None:
-        """The parent that most of the new processes have, if one has a third of them over all windows."""
+        """The busiest parent of the service that starts most new processes, if that is a third of them or more."""
         rows = self.facts.of(Births)
         hits: dict[str, int] = {}
         for b in rows:
-            hits[b.subject] = hits.get(b.subject, 0) + b.hits
+            hits[b.service] = hits.get(b.service, 0) + b.hits
         looks = sum({b.window: b.looks for b in rows}.values())
-        best = max(hits, key=lambda subject: hits[subject], default="")
-        return self.facts.last(Births, best) if best and hits[best] * 3 >= looks else None
+        best = max(hits, key=lambda service: hits[service], default="")
+        if not best or hits[best] * 3 < looks:
+            return None
+        return max((b for b in rows if b.service == best), key=lambda b: (b.hits, b.window == self.window))
 
     @cached_property
     def churn(self) -> float:
@@ -233,6 +242,11 @@ class View:
         if self.births is None or self.births.doing in ("build", "pack") or self.forks < 1:
             return 0.0
         return min((max(e.share, e.reaped) for e in self.ended), default=0.0) if self.confirmed else 0.0
+
+    @cached_property
+    def side_by_side(self) -> bool:
+        """Whether those that come and go use more than the one core that one after another can."""
+        return max((max(e.share, e.reaped) for e in self.ended), default=0.0) > ONE_AFTER_ANOTHER
 
     @cached_property
     def forks(self) -> float:

@@ -180,9 +180,11 @@ class ProcessCpu(Fact):
     def __str__(self) -> str:
         kinds = f"user {self.user_share:.2f}, system {self.system_share:.2f}"
         low = f", nice {self.nice}" if self.low_priority else ""
+        state = {"T": ", stopped", "t": ", stopped by a debugger", "Z": ", ended and not reaped", "D": ", blocked"}
         many = f", {self.threads} threads" if self.threads > 1 else ""
         return (
-            f"{self.subject} uses {self.share:.2f} cores ({kinds}) over {span(self.seconds)}{many}{low}, "
+            f"{self.subject} uses {self.share:.2f} cores ({kinds}) over {span(self.seconds)}{many}{low}"
+            f"{state.get(self.state, '')}, "
             f"running for {span(self.age)}: {self.command or self.name}"
         )
 
@@ -226,8 +228,12 @@ class ServiceCpu(Fact):
     unit: str = ""
 
     def __str__(self) -> str:
-        many = f"{self.processes} processes" if self.processes > 1 else "1 process"
-        return f"{self.subject}: {many} use {self.share:.2f} cores together, the busiest {self.biggest:.2f}"
+        if self.processes == 1:
+            return f"{self.subject}: 1 process uses {self.share:.2f} cores"
+        return (
+            f"{self.subject}: {self.processes} processes use {self.share:.2f} cores together, "
+            f"the busiest {self.biggest:.2f}"
+        )
 
 
 class EndedCpu(Fact):

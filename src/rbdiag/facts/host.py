@@ -103,8 +103,8 @@ class TaskStates(Fact):
     def __str__(self) -> str:
         about = "" if self.exact else "about "
         return (
-            f"{number(self.total) if self.total >= 10 else self.total} processes: {about}{self.running} running, "
-            f"{self.blocked} in uninterruptible sleep, {self.zombies} zombies"
+            f"{self.total:,} process{'' if self.total == 1 else 'es'}, {self.running} tasks running, "
+            f"{about}{self.blocked} in uninterruptible sleep, {self.zombies} zombies"
         )
 
 

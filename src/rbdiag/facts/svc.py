@@ -16,7 +16,7 @@ class Unit(Fact):
     restarts: int
     main_pid: int
     active_for: float | None
-    type: str = ""
+    service_type: str = ""
 
     def __str__(self) -> str:
         since = "" if self.active_for is None else f" for {span(self.active_for)}"
