@@ -213,7 +213,7 @@ def test_a_report_is_put_together_where_it_is_saved(tmp_path: Path, monkeypatch:
 def test_where_saving_fails_nothing_has_changed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "inside").write_text("kept")
-    with pytest.raises(OSError, match="irectory|not an ordinary file"):
+    with pytest.raises(OSError, match=r"irectory|not an ordinary file"):
         save(healthy(), tmp_path / "folder")
     with pytest.raises(FileNotFoundError):
         save(healthy(), tmp_path / "no" / "report.json")
