@@ -249,7 +249,7 @@ def package_build(lab: Lab) -> Setup:
     yield Fault(("dpkg-deb", *map(str, _family(pid))))
 
 
-@fault(KERNEL, HOG, needs=("find",))
+@fault(KERNEL, HOG, "cpu.fork-storm", needs=("find",))
 def metadata_scan(lab: Lab) -> Setup:
     """A scan of every file's metadata, over and over, from the kernel's caches."""
     scan = "while :; do find /usr -xdev -size +1000000k > /dev/null; done"

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rbdiag.diagnose import steps
-from rbdiag.diagnose.view import HOT, Burner, View, view
+from rbdiag.diagnose.view import HALF, HOT, Burner, View, view
 from rbdiag.facts.cpu import HotFunction, ProcessCpu, Profile, RequestRate, ServiceCpu
 from rbdiag.model import Confidence, Fact, Facts, Finding, Spec, Step
 
-# Code of the server itself: thread names of collectors, as the runtimes set them (cut at 15 characters).
-_COLLECTORS = ("GC Thread", "G1 ", "G1-", "ZGC", "Shenandoah", "ParGC", "Gang worker", "Concurrent Mark", "CMS ", ".NET Server GC",
-               ".NET BGC", "VM Thread", "XWorker", "ZWorker", "ZDriver")  # fmt: skip
-_COLLECTING = 0.5
 # Traffic counts as a surge from this many times the rate before; below some rate the ratio of small counts means nothing.
 _SURGE, _SURGE_FROM = 3.0, 10.0
 # Most of its own time in the kernel; half would call every busy server with network traffic a kernel problem.
@@ -80,7 +76,7 @@ def kind_of(b: Burner, v: View) -> str:
         return "surge"
     if p.doing == "database":
         return "database"
-    if collecting(p, v) >= _COLLECTING:
+    if v.collecting(p) >= HALF:
         return "gc"
     if p.system_share >= KERNEL_PART * p.share:
         return "system"
@@ -99,13 +95,6 @@ def _stands_out(b: Burner, v: View) -> bool:
     return b.thread is not None and b.thread.share >= 0.85 * max(
         b.process.share, sum(t.share for t in v.threads(b.process))
     )
-
-
-def collecting(p: ProcessCpu, v: View) -> float:
-    """The part of a process's CPU that its garbage collector's threads use."""
-    threads = v.threads(p)
-    whole = sum(t.share for t in threads)
-    return sum(t.share for t in threads if t.name.startswith(_COLLECTORS)) / whole if whole else 0.0
 
 
 def surge(service: str, facts: Facts) -> RequestRate | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from shlex import quote
 
 from rbdiag.diagnose import steps
-from rbdiag.diagnose.burners import KERNEL_PART, about, burner_finding, collecting, cores, crowd_finding, of_kind, who
+from rbdiag.diagnose.burners import KERNEL_PART, about, burner_finding, cores, crowd_finding, of_kind, who
 from rbdiag.diagnose.view import view
 from rbdiag.facts import percent, span
 from rbdiag.model import Confidence, Facts, Finding, Severity, Spec, Step
@@ -222,7 +222,7 @@ def gc_thrash(facts: Facts) -> Iterator[Finding]:
     v = view(facts)
     for rows in of_kind(facts, "gc"):
         p = rows[0].process
-        part = percent(collecting(p, v))
+        part = percent(v.collecting(p))
         look: tuple[Step, ...] = ()
         if p.runtime == "java":
             root = steps.sudo(facts)

@@ -72,7 +72,7 @@ def capacity(facts: Facts) -> Iterator[Finding]:
     low = sum(s.share for s, _ in v.services if s.low_priority)
     if v.burners or v.crowds or v.pinned or v.building >= HALF * used or low >= HALF * used:
         return
-    if max(v.ended_share, v.churn) >= HALF * used:
+    if v.ended_share >= HALF * used or v.churn >= HOT:
         return  # short-lived processes: another rule's, with or without their parent
     rows = [s for s, _ in v.services if s.kind != "kernel"][:3]
     if not rows:

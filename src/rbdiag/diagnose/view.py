@@ -42,6 +42,10 @@ ONE_AFTER_ANOTHER = 1.05
 # Tasks waiting for a CPU in this part of the time: the queue is real. PSI, as the catalogue calibrates it.
 QUEUE = 0.2
 
+# Thread names of garbage collectors, as the runtimes set them (cut at 15 characters).
+_COLLECTORS = ("GC Thread", "G1 ", "G1-", "ZGC", "Shenandoah", "ParGC", "Gang worker", "Concurrent Mark", "CMS ", ".NET Server GC",
+               ".NET BGC", "VM Thread", "XWorker", "ZWorker", "ZDriver")  # fmt: skip
+
 S = TypeVar("S", ProcessCpu, ServiceCpu)
 
 
@@ -161,6 +165,12 @@ class View:
         rows = [t for t in self.facts.of(ThreadCpu) if t.subject == process.subject and t.window == process.window]
         return sorted(rows, key=lambda t: (-t.share, t.tid))
 
+    def collecting(self, process: ProcessCpu) -> float:
+        """The part of a process's CPU that its garbage collector's threads use."""
+        threads = self.threads(process)
+        whole = sum(t.share for t in threads)
+        return sum(t.share for t in threads if t.name.startswith(_COLLECTORS)) / whole if whole else 0.0
+
     @cached_property
     def hot(self) -> list[Burner]:
         """Every process that was hot throughout, kernel threads and low priority included."""
@@ -171,7 +181,9 @@ class View:
             one_thread = thread is not None and share >= DEMAND_FROM and _hot(thread.share, thread.wait)
             # under one interpreter lock the threads share what is one core for all of them
             locked = process.threads > 1 and process.runtime in ("python", "ruby") and share >= DEMAND
-            wide = share >= max(HOT, HALF * self.cpus) and self.busy >= self.warning
+            wide = share >= max(HOT, HALF * self.cpus) and (
+                self.busy >= self.warning or self.collecting(process) >= HALF
+            )
             if alone or one_thread or locked or wide:
                 rows.append(Burner(process, share, thread))
         return rows
