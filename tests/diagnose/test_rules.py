@@ -133,6 +133,13 @@ def test_a_unit_is_only_named_in_commands_where_it_is_ours(unit: str, systemd: b
     assert any("systemctl" in s.command or "journalctl" in s.command for s in first.resolution) is said
 
 
+def test_the_pressure_of_the_window_that_confirms_counts() -> None:
+    early, late = w.pressure("cpu", 0.01, seen_at=w.NOW), w.pressure("cpu", 0.9, seen_at=w.NOW + 3)
+    for order in ([early, late], [late, early]):
+        first = told(w.healthy().but(w.full(), order, w.alone("burn", 900, 3.8, threads=4)))[0]
+        assert first.severity is Severity.CRITICAL
+
+
 def test_two_short_windows_are_not_certain() -> None:
     facts = [replace(f, seconds=0.4) if hasattr(f, "seconds") else f for f in w.alone("burn", 900, 1.0)]
     assert told(w.healthy().but(w.one_core_busy(), facts))[0].confidence < Confidence.CERTAIN

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,16 +113,16 @@ class Percent(Number):
         return float(number) / 100
 
 
-class Known(Text):
+class Known(Text, ABC):
     """One of many names, told in full only to completion; for a wrong one the close ones are named."""
 
     name = "name"
     offers = ""
     noun = "name"
 
+    @abstractmethod
     def known(self) -> tuple[str, ...]:
         """All the names there are."""
-        raise NotImplementedError
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         from rbdiag.cli.main import did_you_mean

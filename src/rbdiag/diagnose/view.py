@@ -117,7 +117,9 @@ class View:
 
     def pressure(self, resource: Resource) -> Pressure | None:
         """The latest of this resource: of the window that confirms, where there was one."""
-        return next((p for p in reversed(self.facts.of(Pressure)) if p.resource == resource), None)
+        rows = [p for p in self.facts.of(Pressure) if p.resource == resource]
+        # by time: facts stand in the order of the checks, and the one that confirms is not the last of those
+        return max(rows, key=lambda p: p.seen_at or 0.0, default=None)
 
     @cached_property
     def queued(self) -> bool:
