@@ -6,7 +6,7 @@ from importlib import import_module
 
 from rbdiag.model import Fact
 
-AREAS = ("cpu", "host", "svc")
+AREAS = ("cpu", "host", "svc", "net", "dns", "tls", "logs", "db", "sessions")
 
 
 def fact_types() -> dict[str, type[Fact]]:
@@ -36,6 +36,8 @@ def size(count: float) -> str:
 
 def span(seconds: float) -> str:
     """A duration in the one or two units a person would say."""
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
@@ -48,5 +50,5 @@ def span(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """A count or a rate with thousands separated."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+    """A count or a rate with thousands separated; a small one that is not whole with one decimal."""
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"

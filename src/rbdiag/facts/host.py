@@ -10,7 +10,9 @@ from rbdiag.model import Fact
 Resource = Literal["cpu", "memory", "io"]
 # What a task in uninterruptible sleep waits for, told by the kernel function it sleeps in.
 Wait = Literal["disk", "network-fs", "fuse", "freezer", "vfork", "lock", "other"]
-KernelEventKind = Literal["hung-task", "soft-lockup", "oom-kill", "thermal"]
+KernelEventKind = Literal["hung-task", "soft-lockup", "oom-kill", "thermal", "io-error", "fs-readonly"]
+# What a filesystem holds of the service.
+SpaceRole = Literal["data", "tmp", "log", "binary log", "socket", "other"]
 
 
 class Standing(Fact):
@@ -136,11 +138,68 @@ class Zombies(Fact):
 
 
 class KernelEvent(Fact):
-    """A line of the kernel's log inside the time window that says the host is in trouble."""
+    """A line of the kernel's log inside the time window that says the host is in trouble.
+
+    `process` and `pid` are of the process it names, "" and None where it names none. `cgroup` says for an OOM kill that
+    it was the limit of a control group that was reached, not the host's memory; `group` is the killed process's own.
+    """
 
     kind: KernelEventKind
     happened_at: float
     text: str
+    process: str = ""
+    pid: int | None = None
+    cgroup: bool = False
+    group: str = ""
 
     def __str__(self) -> str:
         return f"kernel: {self.text}"
+
+
+class FilesystemUse(Fact):
+    """A filesystem that the service writes to; the subject is its mount point, `path` what lies on it for `role`.
+
+    Sizes are bytes. `available` is what an ordinary user may still write, `free` includes root's reserve. `inodes` is 0
+    where the filesystem does not count them. `read_only` is how it is mounted now (or forced to by an error).
+    """
+
+    role: SpaceRole
+    path: str
+    kind: str
+    device: str
+    total: int
+    free: int
+    available: int
+    inodes: int
+    inodes_free: int
+    read_only: bool
+    error: bool = False
+
+    def __str__(self) -> str:
+        only = ", read only" + (" after an error" if self.error else "") if self.read_only else ""
+        inodes = f", {number(self.inodes_free)} of {number(self.inodes)} inodes free" if self.inodes else ""
+        left = f"{size(self.available)} of {size(self.total)} free"
+        return f"{self.subject} ({self.role}: {self.path}): {left}{inodes}{only}"
+
+
+class SpaceUser(Fact):
+    """Something big on a filesystem that is nearly full; the subject is its path.
+
+    `kind` says what it is; "deleted" is a file without a name that a process (`holder`, `pid`) keeps open as `fd`.
+    `files` counts the entries of a folder. Of binary logs the subject is the newest.
+    """
+
+    kind: Literal["file", "folder", "binary logs", "deleted", "log"]
+    bytes: int
+    mount: str
+    holder: str = ""
+    pid: int | None = None
+    start_ticks: int = 0
+    fd: int | None = None
+    files: int = 0
+
+    def __str__(self) -> str:
+        held = f", held open by {self.holder}" if self.holder else ""
+        files = f" ({number(self.files)} entries)" if self.files else ""
+        what = {"deleted": " (deleted)", "binary logs": " and the binary logs before it"}.get(self.kind, "")
+        return f"{size(self.bytes)} in {self.subject}{what}{files}{held}"

@@ -7,7 +7,11 @@ from rbdiag.model import Fact
 
 
 class Unit(Fact):
-    """What the service manager says of a unit; the subject is the unit. `active_for` is in seconds."""
+    """What the service manager says of a unit; the subject is the unit. `active_for` and `inactive_for` are in seconds.
+
+    `file_state` is whether it starts at boot (enabled, disabled, masked, static), `exit_status` how its main process
+    ended by itself, None where it did not.
+    """
 
     load: str
     active: str
@@ -17,6 +21,9 @@ class Unit(Fact):
     main_pid: int
     active_for: float | None
     service_type: str = ""
+    file_state: str = ""
+    exit_status: int | None = None
+    inactive_for: float | None = None
 
     def __str__(self) -> str:
         since = "" if self.active_for is None else f" for {span(self.active_for)}"
