@@ -141,6 +141,18 @@ def test_a_skipped_job_leaves_its_gap_and_holds_nobody_up() -> None:
     assert found["b"].gap is None
 
 
+def test_what_is_left_out_on_purpose_decides_nothing_and_what_had_to_be_left_out_does() -> None:
+    jobs = (
+        Job("a", "", raises(CannotLook(Gap("missing", "x"))), decides=True),
+        Job("b", "", yields(), after=("a",), decides=True),
+        Job("c", "", yields("x"), decides=True),
+    )
+    found = rows(*jobs, skip={"c": Gap("skipped", "left out")})
+    assert (found["b"].decides, found["c"].decides) == (True, False)
+    assert found["b"].gap is not None
+    assert found["b"].gap.reason == "skipped"
+
+
 def test_the_first_fact_is_what_the_row_says() -> None:
     assert rows(Job("a", "", yields("x", "y")))["a"].summary == str(fact("x"))
     assert rows(Job("a", "", yields()))["a"].summary == "nothing to report"

@@ -98,7 +98,8 @@ def run(
 
     def settle(job: Job, seen: list[Fact], took: float | None, gap: Gap | None) -> None:
         summary = str(seen[0]) if seen else (gap.detail if gap else "nothing to report")
-        row = CheckRow(job.name, job.target, summary, took, gap, job.decides)
+        # What was left out on purpose decides nothing; what had to be left out does.
+        row = CheckRow(job.name, job.target, summary, took, gap, job.decides and job.name not in (skip or ()))
         facts[job.name], rows[job.name] = seen, row
         if on_row:
             on_row(row)

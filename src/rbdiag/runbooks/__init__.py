@@ -26,16 +26,23 @@ from rbdiag.model import (
 )
 from rbdiag.runner import Bug, Job, run
 
-NAMES = ("cpu",)
+NAMES = ("db", "cpu")
 
 
 class Plan(Record):
-    """What one run is going to do: the jobs in the order they are shown, and what is known beforehand."""
+    """What one run is going to do: the jobs in the order they are shown, and what is known beforehand.
+
+    `count` tells at the end how many connections and queries the run cost; `close` ends what the jobs left open;
+    `doing` says meanwhile how far a long check is, "" for nothing to say.
+    """
 
     runbook: str
     target: str
     jobs: tuple[Job, ...]
     given: tuple[Fact, ...] = ()
+    count: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    close: Callable[[], None] = lambda: None
+    doing: Callable[[], str] = lambda: ""
 
 
 def investigate(
@@ -53,7 +60,10 @@ def investigate(
     3 and above. The bugs met on the way, in checks or in rules, are returned to be told aloud.
     """
     started, begin = round(time.time(), 3), time.monotonic()
-    outcome = run(plan.jobs, deadline, plan.given, dict(skip or {}), on_row)
+    try:
+        outcome = run(plan.jobs, deadline, plan.given, dict(skip or {}), on_row)
+    finally:
+        plan.close()
     report = Report(
         runbook=plan.runbook,
         target=plan.target,
@@ -70,8 +80,9 @@ def investigate(
         rbdiag_version=__version__,
     )
     report, bugs = judge(report, fail_on=fail_on, bugs=outcome.bugs)
-    times = time.process_time()
-    return replace(report, duration=round(time.monotonic() - begin, 3), cost=Cost(cpu_seconds=round(times, 3))), bugs
+    connections, queries = plan.count()
+    cost = Cost(cpu_seconds=round(time.process_time(), 3), connections=connections, queries=queries)
+    return replace(report, duration=round(time.monotonic() - begin, 3), cost=cost), bugs
 
 
 def judge(
@@ -112,9 +123,9 @@ def _status(rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -> Status:
     worst = max((f.severity for f in diagnosis.findings), default=Severity.NOTE)
     if worst > Severity.NOTE:
         return Status.CRITICAL if worst is Severity.CRITICAL else Status.WARNING
-    asked = [row for row in rows if row.gap is None or row.gap.reason != "skipped"]
     # Where those that decide were left out on purpose, whatever was asked for decides.
-    deciding = [row for row in asked if row.decides] or asked
+    asked = [row for row in rows if row.gap is None or row.gap.reason != "skipped"]
+    deciding = [row for row in rows if row.decides] or asked
     blind = any(row.gap for row in deciding) or not deciding
     return Status.UNKNOWN if blind or diagnosis.broken else Status.OK
 
