@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rbdiag.collect import pressure
-from rbdiag.collect.host import parse_disks, parse_kernel_record, tasks, wait_of
+from rbdiag.collect.host import kernel_event, latest, parse_disks, parse_kernel_record, tasks, wait_of
 from rbdiag.collect.requests import parse_access, rate
 from rbdiag.collect.svc import parse_show, units
 from rbdiag.deadline import Deadline
@@ -56,6 +56,45 @@ def test_a_record_of_the_kernels_log(record: bytes, parsed: tuple[float, str] | 
     assert parse_kernel_record(record, 100.0) == parsed
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("Out of memory: Killed process 471 (mariadbd) total-vm:8591417kB", ("oom-kill", "mariadbd", 471, False)),
+        ("Out of memory: Kill process 12 (mysqld) score 911 or sacrifice child", ("oom-kill", "mysqld", 12, False)),
+        ("Memory cgroup out of memory: Killed process 9 (odd) name (x)) total-vm:1kB", ("oom-kill", "odd", 9, True)),
+        ("Memory cgroup out of memory: Kill process 9 (mysqld) score 1", ("oom-kill", "mysqld", 9, True)),
+        ("INFO: task mariadbd:812 blocked for more than 122 seconds.", ("hung-task", "mariadbd", 812, False)),
+        ("watchdog: BUG: soft lockup - CPU#3 stuck for 22s! [mariadbd:81]", ("soft-lockup", "mariadbd", 81, False)),
+        ("rcu: INFO: rcu_sched self-detected stall on CPU", ("soft-lockup", "", None, False)),
+        ("EXT4-fs (sda1): Remounting filesystem read-only", ("fs-readonly", "", None, False)),
+        ("BTRFS info (device sdb): forced readonly", ("fs-readonly", "", None, False)),
+        ("XFS (dm-0): Filesystem has been shut down due to log error (0x2).", ("fs-readonly", "", None, False)),
+        ("EXT4-fs error (device sda1): ext4_find_entry:1455: inode #2: comm x: y", ("io-error", "", None, False)),
+        ("blk_update_request: I/O error, dev nvme0n1, sector 1234 op 0x0:(READ)", ("io-error", "", None, False)),
+        ("I/O error, dev sdb, sector 5 op 0x1:(WRITE)", ("io-error", "", None, False)),
+        ("Buffer I/O error on dev sda1, logical block 3, async page read", ("io-error", "", None, False)),
+        ("critical medium error, dev sdc, sector 8", ("io-error", "", None, False)),
+        ("XFS (sdb1): metadata I/O error in \"xfs_imap_to_bp\" at daddr 0x60", ("io-error", "", None, False)),
+        ("CPU2: Core temperature above threshold, cpu clock throttled", ("thermal", "", None, False)),
+        ("I/O error, dev fd0, sector 0", None),
+        ("Buffer I/O error on dev sr0, logical block 0, async page read", None),
+        ("EXT4-fs (sda1): mounted filesystem with ordered data mode", None),
+        ("mariadbd invoked oom-killer: gfp_mask=0x100cca", None),
+    ],
+)  # fmt: skip
+def test_what_a_line_of_the_kernels_log_says(line: str, told: tuple[str, str, int | None, bool] | None) -> None:
+    event = kernel_event(line, 5.0)
+    assert (event and (event.kind, event.process, event.pid, event.cgroup)) == told
+
+
+def test_a_kind_that_repeats_itself_hides_no_other() -> None:
+    dying = "I/O error, dev sdb, sector 5"
+    lines = ["Out of memory: Killed process 7 (mysqld) x", *[dying] * 40]
+    events = [e for n, line in enumerate(lines) if (e := kernel_event(line, n)) is not None]
+    assert [e.kind for e in latest(events)] == ["oom-kill", *["io-error"] * 5]
+    assert latest(events)[-1].happened_at == 40
+
+
 def test_pressure_lines() -> None:
     lines = b"some avg10=1.50 avg60=0.40 avg300=0.10 total=123456\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=99\n"
     assert pressure.parse(lines)["some"] == {"avg10": 1.5, "avg60": 0.4, "avg300": 0.1, "total": 123456}
@@ -69,6 +108,9 @@ SubState=running
 Result=success
 NRestarts=4
 MainPID=77
+UnitFileState=enabled
+ExecMainCode=0
+ExecMainStatus=0
 ActiveEnterTimestampMonotonic=40000000
 
 Id=gone.service
@@ -87,15 +129,35 @@ SubState=auto-restart
 Result=exit-code
 NRestarts=17
 MainPID=0
+ExecMainCode=1
+ExecMainStatus=203
+UnitFileState=disabled
 ActiveEnterTimestampMonotonic=90000000
+
+Id=killed.service
+LoadState=loaded
+ActiveState=failed
+SubState=failed
+Result=signal
+NRestarts=0
+MainPID=0
+ExecMainCode=2
+ExecMainStatus=9
+UnitFileState=masked
+InactiveEnterTimestampMonotonic=70000000
+ActiveEnterTimestampMonotonic=20000000
 """
 
 
 def test_what_systemctl_shows() -> None:
-    shop, gone, loop = parse_show(SHOW, 100.0)
+    shop, gone, loop, killed = parse_show(SHOW, 100.0)
     assert (shop.subject, shop.active_for, shop.restarts, shop.main_pid) == ("shop.service", 60.0, 4, 77)
     assert (gone.load, gone.active_for) == ("not-found", None)
     assert (loop.active, loop.restarts, loop.active_for) == ("activating", 17, None)
+    assert (shop.file_state, shop.exit_status, shop.inactive_for) == ("enabled", None, None)
+    assert (loop.exit_status, loop.inactive_for) == (203, None)
+    # a signal is no exit status, whatever its number
+    assert (killed.exit_status, killed.inactive_for, killed.file_state) == (None, 30.0, "masked")
 
 
 def test_no_busy_unit_asks_nobody() -> None:

@@ -24,6 +24,7 @@ from rbdiag.facts.host import (
     Wait,
     Zombies,
 )
+from rbdiag.frozen import replace
 from rbdiag.model import CannotLook, Fact, Gap
 
 
@@ -223,13 +224,45 @@ def _integer(path: str) -> int | None:
         return None  # this CPU has no such file
 
 
+# What the kernel's lines say, and, where they name a process, its `process` and `pid`. From mm/oom_kill.c,
+# kernel/hung_task.c, block/blk-core.c, fs/ext4/super.c, fs/xfs/xfs_message.c, fs/btrfs/messages.c. A floppy or an empty
+# drive is no disk.
 _KERNEL_LINES: tuple[tuple[KernelEventKind, re.Pattern[str]], ...] = (
-    ("hung-task", re.compile(r"INFO: task \S+:\d+ blocked for more than \d+ seconds")),
-    ("soft-lockup", re.compile(r"BUG: soft lockup|rcu.*self-detected stall|hard LOCKUP")),
-    ("oom-kill", re.compile(r"[Oo]ut of memory: Killed? process \d+|Memory cgroup out of memory: Kill")),
+    ("hung-task", re.compile(r"INFO: task (?P<process>\S+):(?P<pid>\d+) blocked for more than \d+ seconds")),
+    (
+        "soft-lockup",
+        re.compile(
+            r"(?:BUG: soft lockup|rcu.*self-detected stall|hard LOCKUP)(?:.*\[(?P<process>[^\]]+):(?P<pid>\d+)\])?"
+        ),
+    ),
+    (
+        "oom-kill",
+        re.compile(
+            r"(?:[Oo]ut of memory(?: \([^)]*\))?: Kill(?:ed)?|Memory cgroup out of memory: Kill(?:ed)?) "
+            r"process (?P<pid>\d+) \((?P<process>.*?)\)(?=[ ,]|$)"
+        ),
+    ),
     ("thermal", re.compile(r"temperature above threshold, cpu clock throttled|PROCHOT", re.IGNORECASE)),
-)
+    (
+        "fs-readonly",
+        re.compile(
+            r"Remounting filesystem read-only|[Ff]orced readonly|[Ss]hutting down filesystem"
+            r"|Filesystem has been shut down"
+        ),
+    ),
+    (
+        "io-error",
+        re.compile(
+            r"I/O error, dev (?!fd\d|sr\d)|Buffer I/O error on dev(?:ice)? (?!fd\d|sr\d)"
+            r"|critical (?:medium|target) error, dev |EXT[234]-fs error \(device"
+            r"|XFS \([^)]+\): (?:.*I/O [Ee]rror|.*[Cc]orruption)|BTRFS (?:error|critical) \(device"
+            r"|JBD2: .*I/O error|F2FS-fs \([^)]+\): .*error"
+        ),
+    ),
+)  # fmt: skip
 _EVENTS_SHOWN = 10
+# The line before a kill for memory, mm/oom_kill.c: it alone names the control group of the process.
+_KILLED_IN = re.compile(r"^oom-kill:constraint=.*,task_memcg=(?P<group>[^,]*),task=.*,pid=(?P<pid>\d+)")
 
 
 def parse_kernel_record(record: bytes, boot: float) -> tuple[float, str] | None:
@@ -239,6 +272,19 @@ def parse_kernel_record(record: bytes, boot: float) -> tuple[float, str] | None:
     if not found or len(fields) < 3 or not fields[2].isdigit():
         return None
     return boot + int(fields[2]) / 1e6, proc.text(message.split(b"\n", 1)[0])
+
+
+def kernel_event(line: str, at: float) -> KernelEvent | None:
+    """What a line of the kernel's log says of trouble, and of which process; None for the many that say nothing."""
+    for kind, pattern in _KERNEL_LINES:
+        if (found := pattern.search(line)) is not None:
+            named = found.groupdict()
+            pid = named.get("pid")
+            return KernelEvent(
+                subject="host", kind=kind, happened_at=at, text=line, process=named.get("process") or "",
+                pid=int(pid) if pid else None, cgroup=kind == "oom-kill" and line.startswith("Memory cgroup"),
+            )  # fmt: skip
+    return None
 
 
 def kernel_log(since: float, deadline: Deadline) -> Iterator[Fact]:
@@ -252,6 +298,7 @@ def kernel_log(since: float, deadline: Deadline) -> Iterator[Fact]:
     # The log's clock stands still while the machine sleeps, so after a suspend its times are too early, never too late.
     boot = time.time() - time.monotonic()
     events: list[KernelEvent] = []
+    groups: dict[int | None, str] = {}
     try:
         while True:
             deadline.left()
@@ -265,9 +312,22 @@ def kernel_log(since: float, deadline: Deadline) -> Iterator[Fact]:
             if parsed is None or parsed[0] < since:
                 continue
             at, line = parsed
-            for kind, pattern in _KERNEL_LINES:
-                if pattern.search(line):
-                    events.append(KernelEvent(subject="host", kind=kind, happened_at=round(at, 3), text=redact(line)))
+            if killed := _KILLED_IN.match(line):
+                groups[int(killed["pid"])] = killed["group"]
+            elif (event := kernel_event(line, round(at, 3))) is not None:
+                group = groups.get(event.pid, "") if event.kind == "oom-kill" else ""
+                events.append(replace(event, text=redact(line), group=group))
     finally:
         os.close(fd)
-    yield from events[-_EVENTS_SHOWN:]
+    yield from latest(events)
+
+
+def latest(events: list[KernelEvent]) -> list[KernelEvent]:
+    """The latest ten, of which a kind that repeats itself (a dying disk) may take half: it must not hide the others."""
+    taken: Counter[str] = Counter()
+    chosen = []
+    for event in reversed(events):
+        taken[event.kind] += 1
+        if taken[event.kind] <= _EVENTS_SHOWN // 2:
+            chosen.append(event)
+    return chosen[:_EVENTS_SHOWN][::-1]

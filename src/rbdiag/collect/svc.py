@@ -10,7 +10,10 @@ from rbdiag.deadline import Deadline
 from rbdiag.facts.svc import Unit
 from rbdiag.model import CannotLook, Gap
 
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,Type,ActiveEnterTimestampMonotonic"
+_PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,Result,NRestarts,MainPID,Type,ActiveEnterTimestampMonotonic,UnitFileState,"
+    "ExecMainStatus,ExecMainCode,InactiveEnterTimestampMonotonic"
+)
 # systemctl answers from memory; where it does not within this, the manager itself hangs, and that is worth saying.
 _PATIENCE = 3.0
 
@@ -23,6 +26,10 @@ def parse_show(output: str, uptime: float) -> list[Unit]:
         if "Id" not in values:
             continue
         entered = int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+        left = int(values.get("InactiveEnterTimestampMonotonic") or 0) / 1e6
+        # CLD_EXITED is 1, sigaction(2); a process that was killed has no exit status but a signal
+        exited = values.get("ExecMainCode") == "1"
+        status = values.get("ExecMainStatus", "")
         units.append(
             Unit(
                 subject=values["Id"],
@@ -34,6 +41,9 @@ def parse_show(output: str, uptime: float) -> list[Unit]:
                 main_pid=int(values.get("MainPID") or 0),
                 service_type=values.get("Type", ""),
                 active_for=uptime - entered if entered and values.get("ActiveState") == "active" else None,
+                file_state=values.get("UnitFileState", ""),
+                exit_status=int(status) if exited and status.isdigit() else None,
+                inactive_for=uptime - left if left and values.get("ActiveState") in ("inactive", "failed") else None,
             )
         )
     return units
