@@ -14,9 +14,9 @@ import pytest
 import rbdiag
 from rbdiag import model
 from rbdiag.diagnose import catalogue, diagnose, rules
-from rbdiag.facts import cpu, fact_types, host
+from rbdiag.facts import cpu, db, dns, fact_types, host, logs, net, sessions, tls
 from rbdiag.model import Facts, Severity
-from tests.diagnose import world
+from tests.diagnose import db_world, world
 from tests.diagnose.rows import ROWS
 
 SOURCE = Path(rbdiag.__file__).parent
@@ -96,7 +96,8 @@ def test_every_spec_is_told_first_or_noted_by_a_row(code: str) -> None:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.__name__)
 def test_every_rule_is_silent_on_a_healthy_host_and_on_no_facts(rule) -> None:
-    assert list(rule(world.healthy().but())) == []
+    for healthy in (world.healthy(), db_world.beside(), db_world.by_socket(), db_world.afar()):
+        assert list(rule(healthy.but())) == []
     assert list(rule(Facts())) == []
 
 
@@ -115,7 +116,7 @@ def test_every_spec_has_all_its_words(code: str) -> None:
         assert words.strip()
     assert not spec.title.endswith(".")
     assert spec.meaning.endswith(".")
-    assert spec.area in ("cpu", "host", "svc")
+    assert spec.area in ("cpu", "host", "svc", "db", "net", "dns", "tls", "change")
 
 
 def test_alarms_have_steps_and_every_finding_has_evidence() -> None:
@@ -128,7 +129,13 @@ def test_alarms_have_steps_and_every_finding_has_evidence() -> None:
 CLOSED_WORDS = {
     "gap reason": model.GapReason, "risk": model.Risk, "mark": model.Mark, "window": cpu.Window, "runtime": cpu.Runtime,
     "service kind": cpu.ServiceKind, "doing": cpu.Doing, "tool state": cpu.ToolState, "resource": host.Resource,
-    "wait": host.Wait, "kernel event": host.KernelEventKind,
+    "wait": host.Wait, "kernel event": host.KernelEventKind, "space role": host.SpaceRole, "family": net.Family,
+    "tcp answer": net.TcpWord, "socket answer": net.SocketWord, "route": net.RouteWord, "ping": net.PingWord,
+    "firewall verdict": net.FirewallVerdict, "name answer": dns.NameWord, "name server": dns.ServerWord,
+    "resolver": dns.ResolverWord, "tls answer": tls.TlsWord, "log line": logs.LogKind, "flavour": db.Flavour,
+    "tls wish": db.TlsWish, "greeting": db.GreetingWord, "attempt": db.Attempt, "login": db.LoginWord,
+    "option": db.OptionWord, "server role": db.ServerRole, "lock wait": sessions.WaitKind,
+    "lock holder": sessions.HeldBy,
 }  # fmt: skip
 
 

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rbdiag.model import Facts
+from tests.diagnose import rows_change, rows_db, rows_inside, rows_log, rows_login, rows_net, rows_oom, rows_space
 from tests.diagnose import world as w
-
-
-@dataclass(frozen=True)
-class Row:
-    """`first` is the code that must come first, None where nothing may alarm. `never` must not be said at all.
-
-    `twice` where one window alone says nothing.
-    """
-
-    name: str
-    facts: Facts
-    first: str | None
-    subject: str = ""
-    never: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    says: str = ""
-    twice: bool = False
+from tests.diagnose.row import Row
 
 
 def hog(share: float = 1.0, **changes: object) -> list:  # type: ignore[type-arg]
@@ -88,7 +71,7 @@ def overlapping(ages: list[float], share: float = 0.3) -> list:  # type: ignore[
 ok = w.healthy()
 dd = {"system_share": 0.7}
 
-ROWS = (
+CPU_ROWS = (
     # who burns
     Row("a process burns one core of four", ok.but(w.one_core_busy(), hog()), "cpu.process-hog", "burn[900]",
         never=("cpu.runaway-thread", "cpu.system-time")),
@@ -169,7 +152,7 @@ ROWS = (
     Row("xargs keeps the host full with short jobs", ok.but(w.full(), storm(8, 2.8, "xargs", ("convert-one",))),
         "cpu.many-processes", "xargs[700]", never=("cpu.capacity", "cpu.fork-storm"), says="convert-one", twice=True),
     Row("a supervisor starts a failing program again and again", ok.but(w.one_core_busy(), storm(4, 0.97, "keep-running", ("app",))),
-        "cpu.fork-storm", "keep-running[700]", says="4.0 processes a second", twice=True),
+        "cpu.fork-storm", "keep-running[700]", says="4 processes a second", twice=True),
     Row("half a core of short processes, four a second", ok.but(w.one_core_busy(), storm(4, 0.5, "keep-running", ("app",))), None),
     Row("a crowd that fights in the kernel", ok.but(w.full(user=0.1, system=0.88), workers(4, 0.9, system_share=0.8)),
         "cpu.system-time", "shop.service", never=("cpu.many-processes",)),
@@ -267,7 +250,7 @@ ROWS = (
 )  # fmt: skip
 
 # Symptoms that must stand under their cause, never beside it: facts, cause, consequence.
-CHAINS = (
+CPU_CHAINS = (
     ("a storm of forks explains the system time",
      ok.but([w.time(x, user=0.1, system=0.4) for x in w.BOTH], storm(450, 0.9)), "cpu.fork-storm", "cpu.system-time"),
     ("a busy parent is explained by the storm it makes",
@@ -291,6 +274,9 @@ CHAINS = (
 )  # fmt: skip
 
 # What one window alone can show: the same verdict, but never certain.
+_OTHERS = (rows_db, rows_login, rows_log, rows_inside, rows_net, rows_space, rows_oom, rows_change)
+ROWS: tuple[Row, ...] = (*CPU_ROWS, *(row for others in _OTHERS for row in others.ROWS))
+CHAINS = (*CPU_CHAINS, *(chain for others in _OTHERS for chain in others.CHAINS))
 UNCONFIRMED = tuple(
     (row.name, Facts(f for f in row.facts if getattr(f, "window", "first") == "first"), row.first)
     for row in ROWS
