@@ -10,7 +10,11 @@ from dataclasses import fields, is_dataclass, replace
 from typing import cast, get_type_hints
 
 from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage, ProcessCpu, ServiceCpu, ThreadCpu
+from rbdiag.facts.db import DbTarget, Login
 from rbdiag.facts.host import KernelEvent, TaskStates
+from rbdiag.facts.logs import LogEvent
+from rbdiag.facts.net import TcpAnswer
+from rbdiag.facts.sessions import Connections, LockWait, Replica, Session, SessionGroup
 from rbdiag.model import (
     CheckRow,
     Confidence,
@@ -27,6 +31,7 @@ from rbdiag.model import (
     Status,
     Step,
 )
+from tests.diagnose.db_world import make
 
 # 2026-11-23 08:00:00.123 UTC
 STARTED = 1795420800.123
@@ -111,8 +116,10 @@ def cpu_time(busy: float, **changes: object) -> CpuTime:
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
-def row(name: str, summary: str, mark: str = "ok", gap: Gap | None = None, decides: bool = False) -> CheckRow:
-    return CheckRow(name, "web-3", summary, 0.25, gap, decides, mark)  # type: ignore[arg-type]
+def row(
+    name: str, summary: str, mark: str = "ok", gap: Gap | None = None, decides: bool = False, target: str = "web-3"
+) -> CheckRow:
+    return CheckRow(name, target, summary, 0.25, gap, decides, mark)  # type: ignore[arg-type]
 
 
 def critical() -> Report:
@@ -356,7 +363,123 @@ def unknown() -> Report:
     )
 
 
-SAMPLES = {"critical": critical, "healthy": healthy, "noted": noted, "unknown": unknown}
+TOO_MANY = replace(
+    SPIN, code="db.too-many-connections", title="No connection is left", explains=("db.aborted-clients",)
+)
+LOCKED = replace(SPIN, code="db.lock-wait", title="Sessions wait for a lock", explains=("db.too-many-connections",))
+ABORTED = replace(SPIN, code="db.aborted-clients", title="Clients break off", severity=Severity.WARNING, explains=())
+
+
+def crowded() -> Report:
+    """A database without a free connection, because of one session that holds a lock; seen by its administrator."""
+    at = "db1:3306"
+    label = {"subject": at, "seen_at": after(0.4)}
+    target = make(DbTarget, **label, host="db1", local=False, origins=("port 3306 from /root/.my.cnf:4",))
+    opened = make(
+        TcpAnswer, subject="10.0.0.5:3306", host="db1", address="10.0.0.5", seen_at=after(0.1), seconds=0.00031
+    )
+    refused = make(Login, **label, word="too-many-connections", code=1040, text="Too many connections")
+    entered = make(Login, **label, attempt="admin", user="root", tls=False, seconds=0.0042)
+    full = make(Connections, **label, connected=152, running=3, limit=151, peak=152, sleeping=4, waiting=145)
+    group = make(
+        SessionGroup, subject="app@10.0.0.9", seen_at=after(0.4), count=148, sleeping=1, waiting=145, running=2
+    )
+    holder = make(
+        Session, subject="session 42", seen_at=after(0.4), command="Sleep", state="", seconds=811.0, transaction=812.5,
+        statement="UPDATE orders SET note = '***' WHERE id = 7", rows_locked=1, host="10.0.0.9",
+    )  # fmt: skip
+    waits = [
+        make(LockWait, subject=f"session {n}", seen_at=after(0.5), waiter=n, blocker=42, seconds=n + 0.5)
+        for n in (43, 44)
+    ]
+    aborted = replace(
+        make(LogEvent), check="db.client-log", seen_at=after(0.2), side="client", count=1204,
+        kind="too-many-connections", subject="/var/log/shop.log", number=1040, happened_at=after(-2.25),
+        first_at=after(-790), text="ERROR pool: (1040, 'Too many connections') mysql://app:***@db1/shop",
+    )  # fmt: skip
+    replicas = [
+        make(
+            Replica,
+            subject=f"replication from db{n}:3306",
+            seen_at=after(0.6),
+            lag=lag,
+            channel=f"c{n}",
+            lag_before=3.0,
+        )
+        for n, lag in ((2, 4.0), (3, None))
+    ]
+    locked = "session 42 of app@10.0.0.9 has held 1 row of shop.orders for 13 min, 145 sessions wait for it"
+    nobody = Gap("forbidden", "app may not read the server's lock tables", "GRANT PROCESS ON *.* TO 'app'@'%'")
+    facts = [target, opened, refused, entered, full, group, holder, *waits, aborted, *replicas]
+    return Report(
+        runbook="db",
+        target=at,
+        host="web-3",
+        started_at=STARTED,
+        duration=1.46,
+        status=Status.CRITICAL,
+        exit_code=2,
+        summary=locked,
+        findings=(
+            Finding(
+                spec=LOCKED,
+                severity=Severity.CRITICAL,
+                confidence=Confidence.CERTAIN,
+                subject="session 42",
+                summary=locked,
+                evidence=(*waits, holder),
+                against=(opened,),
+                resolution=(
+                    Step("see what it does", "mariadb --host=db1 -p -e 'SHOW PROCESSLIST'", "safe"),
+                    Step(
+                        "end the session: its transaction is rolled back",
+                        "mariadb --host=db1 --port=3306 --user=app -p -e 'KILL 42'",
+                        "disruptive",
+                        "rbdiag db db1",
+                    ),
+                ),
+                about=frozenset({at, "session 42"}),
+            ),
+            Finding(
+                spec=TOO_MANY,
+                severity=Severity.CRITICAL,
+                confidence=Confidence.CERTAIN,
+                subject=at,
+                summary="152 of 151 connections are in use, 145 of them wait for locks",
+                evidence=(refused, full, group, aborted),
+                about=frozenset({at}),
+                explained_by="db.lock-wait",
+            ),
+            Finding(
+                spec=ABORTED,
+                severity=Severity.WARNING,
+                confidence=Confidence.POSSIBLE,
+                subject=at,
+                summary="clients were turned away 1,204 times in the last 13 min",
+                evidence=(aborted,),
+                about=frozenset({at}),
+                explained_by="db.too-many-connections",
+            ),
+        ),
+        checks=(
+            row("db.target", str(target), target=at),
+            row("net.tcp", str(opened), decides=True, target=at),
+            row("db.login", str(refused), "critical", decides=True, target=at),
+            row("db.client-log", str(aborted), "critical", decides=True, target="/var/log/shop.log"),
+            row("db.sessions", str(full), "critical", target=at),
+            row("db.locks", str(waits[0]), "critical", nobody, target=at),
+            row("db.replication", str(replicas[0]), target=at),
+            row("db.innodb", nobody.detail, "gap", nobody, target=at),
+        ),
+        timeline=(Moment(after(-2.25), "db.client-log", str(aborted)),),
+        facts=Facts(facts),
+        contacts=(Contact("Ada", "owner of orders", "#orders", ""),),
+        cost=Cost(cpu_seconds=0.21, bytes_read=88_412, connections=2, queries=11),
+        rbdiag_version="0.2.0",
+    )
+
+
+SAMPLES = {"critical": critical, "healthy": healthy, "noted": noted, "unknown": unknown, "crowded": crowded}
 
 
 def spoiled(report: Report, text: str) -> Report:

@@ -10,6 +10,8 @@ import pytest
 
 from rbdiag.model import Fact, Facts, Report
 from rbdiag.record import RecordError, dumps, loads, save, to_dict
+from tests.diagnose.row import Row
+from tests.diagnose.rows import ROWS
 from tests.samples import SAMPLES, STARTED, critical, healthy, process, spoiled
 
 Spoil = Callable[[dict[str, Any]], object]
@@ -229,6 +231,16 @@ def test_a_saved_report_is_judged_the_same_byte_for_byte(sample: str) -> None:
     again, _ = judge(loads(dumps(judged)))
     assert bugs == ()
     assert dumps(again) == dumps(judged)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_world_that_is_saved_is_judged_the_same_byte_for_byte(row: Row) -> None:
+    from rbdiag.runbooks import judge
+
+    judged, _ = judge(replace(healthy(), facts=row.facts))
+    read = loads(dumps(judged))
+    assert list(read.facts) == list(judged.facts)
+    assert dumps(judge(read)[0]) == dumps(judged)
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a folder"])

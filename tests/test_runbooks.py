@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rbdiag.deadline import Deadline
 from rbdiag.model import CheckRow, Gap, Report, Severity, Status
-from rbdiag.runbooks import NAMES, Plan, cpu, investigate, judge
+from rbdiag.runbooks import NAMES, Plan, cpu, db, investigate, judge
 from rbdiag.runner import Bug, Job
 from tests.diagnose import world
 from tests.diagnose.rows import ROWS
@@ -39,15 +41,16 @@ HOG = next(row.facts for row in ROWS if row.first == "cpu.process-hog")
         ([check("a", decides=True), check("b", LATE)], Status.OK),
         ([check("a", LATE, decides=True), check("b")], Status.UNKNOWN),
         ([check("a", LATE), check("b", LATE)], Status.UNKNOWN),
-        ([check("a", SKIPPED, decides=True), check("b")], Status.OK),
-        ([check("a", SKIPPED, decides=True), check("b", LATE)], Status.UNKNOWN),
-        ([check("a", SKIPPED, decides=True), check("b", SKIPPED)], Status.UNKNOWN),
+        ([check("a", SKIPPED), check("b")], Status.OK),
+        ([check("a", SKIPPED), check("b", LATE)], Status.UNKNOWN),
+        ([check("a", SKIPPED), check("b", SKIPPED)], Status.UNKNOWN),
+        ([check("a", SKIPPED, decides=True), check("b")], Status.UNKNOWN),
         ([], Status.UNKNOWN),
     ],
     ids=[
         "everything looked at", "a gap in a check that does not decide", "a gap in one that decides",
         "nothing could be looked at", "the one asked for ran", "the one asked for has a gap",
-        "everything left out", "no check at all",
+        "everything left out", "one that decides built on what could not look", "no check at all",
     ],
 )  # fmt: skip
 def test_a_gap_passes_for_health_only_where_it_does_not_decide(rows: list[CheckRow], status: Status) -> None:
@@ -112,7 +115,25 @@ def test_the_plan_names_every_check_once_and_in_order() -> None:
 
     assert names(1.0) == cpu.CHECKS
     assert set(cpu.CHECKS) - set(names(None)) == {"cpu.profile"}
-    assert NAMES == ("cpu",)
+
+
+def test_the_plan_for_a_database_names_every_check_in_order() -> None:
+    def names(target: str, **options: Any) -> tuple[str, ...]:
+        asked = dict.fromkeys(
+            ("host", "port", "socket", "user", "database", "defaults_file", "password_file", "password", "ssl_ca")
+        )
+        found = db.find(target, **asked, require_tls=False, environ={})
+        usual = {"service": "", "logs": (), "config": (), "check_tables": None, "since": 0.0}
+        return tuple(job.name for job in db.plan(found=found, **usual | options).jobs)
+
+    assert names("db1:3306", logs=("/var/log/shop.log",), check_tables="") == db.CHECKS
+    assert set(db.CHECKS) - set(names("db1:3306")) == {"db.client-log", "db.tables"}
+    on_the_way = {"dns.names", "net.route", "net.ping", "net.firewall"}
+    assert set(names("db1:3306")) - set(names("/run/db.sock")) == on_the_way
+
+
+def test_every_runbook_is_named() -> None:
+    assert NAMES == ("db", "cpu")
 
 
 def test_an_investigation_is_a_report_with_every_row() -> None:

@@ -1,13 +1,16 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from rbdiag.facts import fact_types
+from rbdiag.model import Facts
 from rbdiag.record import dumps
 from rbdiag.schema import schema
-from tests.samples import SAMPLES, critical
+from tests.diagnose.rows import ROWS
+from tests.samples import SAMPLES, critical, healthy
 from tests.test_record import Spoil, put, without
 
 VALIDATOR = Draft202012Validator(schema(), format_checker=FormatChecker())
@@ -21,6 +24,11 @@ def test_the_schema_is_one() -> None:
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_every_report_is_valid(sample: str) -> None:
     VALIDATOR.validate(json.loads(dumps(SAMPLES[sample]())))
+
+
+def test_every_fact_of_every_world_is_valid() -> None:
+    facts = Facts(fact for row in ROWS for fact in row.facts)
+    VALIDATOR.validate(json.loads(dumps(replace(healthy(), facts=facts))))
 
 
 def test_every_type_of_fact_is_described() -> None:

@@ -34,6 +34,17 @@ runbook = "cpu"
 [targets."db1.example"]
 service = "mariadbd"
 
+[targets.orders]
+target = "mysql://app@db1.example:3307/orders"
+runbook = "db"
+user = "watcher"
+database = "orders"
+defaults_file = "orders.cnf"
+password_file = "/run/secrets/orders"
+ssl_ca = "~/ca.pem"
+log = ["../logs/*.log", "/var/log/orders.log"]
+config = ["~/my.cnf.d"]
+
 [[contacts]]
 name = "Shop team"
 role = "on-call"
@@ -64,12 +75,24 @@ def written(path: Path, text: str | bytes = "") -> str:
 
 
 def test_everything_that_can_be_said(tmp_path: Path) -> None:
-    path = written(tmp_path / "c.toml", GOOD)
-    assert load(path, {}) == Settings(
+    path = written(tmp_path / "etc" / "c.toml", GOOD)
+    assert load(path, {"HOME": "/home/ada"}) == Settings(
         path=path,
         targets={
-            "shop": Target("shop", "shop.service", "cpu"),
-            "db1.example": Target("db1.example", "mariadbd", None),
+            "shop": Target("shop", service="shop.service", runbook="cpu"),
+            "db1.example": Target("db1.example", service="mariadbd"),
+            "orders": Target(
+                "orders",
+                target="mysql://app@db1.example:3307/orders",
+                runbook="db",
+                user="watcher",
+                database="orders",
+                defaults_file=str(tmp_path / "etc" / "orders.cnf"),
+                password_file="/run/secrets/orders",
+                ssl_ca="/home/ada/ca.pem",
+                log=(str(tmp_path / "logs" / "*.log"), "/var/log/orders.log"),
+                config=("/home/ada/my.cnf.d",),
+            ),
         },
         contacts=(
             ContactEntry("Shop team", "+49 30 1234", "on-call", "day and night", ("cpu",), ("shop.service",)),
@@ -82,6 +105,16 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
 def test_windows_line_ends_and_a_byte_order_mark_are_no_mistake(tmp_path: Path) -> None:
     path = written(tmp_path / "c.toml", b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert load(path, {}).targets["shop"].service == "shop.service"
+
+
+def test_a_relative_path_counts_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "etc" / "c.toml", "[targets.db]\ntarget = 'db'\nlog = ['a/../b.log', '~/c.log', '~ada/d']\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    # Without a home there is none; and whose home `~ada` is, only a shell knows.
+    folder = tmp_path / "etc"
+    logs = (f"{folder}/b.log", f"{folder}/~/c.log", f"{folder}/~ada/d")
+    assert load("../etc/c.toml", {}).targets["db"].log == logs
 
 
 def test_no_file_means_defaults(tmp_path: Path) -> None:
@@ -170,21 +203,31 @@ class TestPlace:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+TARGET_KEYS = "config, database, defaults_file, log, password_file, runbook, service, ssl_ca, target or user"
 # The text of a file, the line of the mistake, and what is said behind the place.
 MISTAKES = [
     ("unknown table", "[target.shop]\n", 1,
      "target: found an unknown key, expected contacts, targets or thresholds (did you mean targets?)"),
     ("unknown key", '\n[targets.shop]\nservice = "x"\nservise = "y"\n', 4,
-     "targets.shop.servise: found an unknown key, expected runbook or service (did you mean service?)"),
+     f"targets.shop.servise: found an unknown key, expected {TARGET_KEYS} (did you mean service?)"),
     ("unknown key like nothing", "[thresholds]\nzzz = 1\n", 2, "thresholds.zzz: found an unknown key, expected cpu"),
     ("unknown key in a contact", '[[contacts]]\nname="a"\ncontact="b"\n[[contacts]]\nname="c"\nmail="d"\n', 6,
      "contacts[1].mail: found an unknown key, expected contact, name, role, runbooks, services or when"),
     ("unknown key with a strange name", '[targets.shop]\nservice = "x"\n"a\\nb" = 1\n', 3,
-     "targets.shop.'a\\nb': found an unknown key, expected runbook or service"),
-    ("missing service", "# c\n[targets.shop]\nrunbook = 'cpu'\n", 2,
-     "targets.shop.service: found nothing, expected the name of a unit, a service or a process"),
-    ("missing service of an inline table", "[targets]\n\nshop = {}\n", 3,
-     "targets.shop.service: found nothing, expected the name of a unit, a service or a process"),
+     f"targets.shop.'a\\nb': found an unknown key, expected {TARGET_KEYS}"),
+    ("neither service nor target", "# c\n[targets.shop]\nrunbook = 'cpu'\n", 2,
+     "targets.shop: found neither service nor target, expected one of them or both"),
+    ("neither in an inline table", "[targets]\n\nshop = {}\n", 3,
+     "targets.shop: found neither service nor target, expected one of them or both"),
+    ("target is empty", "[targets.shop]\ntarget = ''\n", 2,
+     "targets.shop.target: found '', expected host[:port], a URL without a password, or the path of a socket"),
+    ("target holds a password", "[targets.shop]\ntarget = 'mysql://app:hunter2@db1/shop'\n", 2,
+     "targets.shop.target: found 'mysql://app:***@db1/shop', "
+     "expected host[:port], a URL without a password, or the path of a socket"),
+    ("log is no array", "[targets.shop]\nservice = 'x'\nlog = '/var/log/x'\n", 3,
+     "targets.shop.log: found '/var/log/x', expected an array, each of it the path of a log, or a glob"),
+    ("password file is a number", "[targets.shop]\nservice = 'x'\npassword_file = 7\n", 3,
+     "targets.shop.password_file: found 7, expected the path of a file with the password on its first line"),
     ("missing contact", "[[contacts]]\nname='a'\ncontact='b'\n\n[[contacts]]\nname='c'\n", 5,
      "contacts[1].contact: found nothing, expected a phone number, a URL or a mail address"),
     ("missing name", "[[contacts]]\ncontact='b'\n", 1,
@@ -198,9 +241,9 @@ MISTAKES = [
     ("service has a line break", '[targets.shop]\nservice = """a\nb"""\n', 2,
      "targets.shop.service: found 'a\\nb', expected the name of a unit, a service or a process"),
     ("runbook there is not", "[targets.shop]\nservice = 'x'\nrunbook = 'gpu'\n", 3,
-     "targets.shop.runbook: found 'gpu', expected 'cpu'"),
+     "targets.shop.runbook: found 'gpu', expected 'db' or 'cpu'"),
     ("runbook is a truth value", "[targets.shop]\nservice = 'x'\nrunbook = true\n", 3,
-     "targets.shop.runbook: found true, expected 'cpu'"),
+     "targets.shop.runbook: found true, expected 'db' or 'cpu'"),
     ("target is no table", "[targets]\nshop = 'shop.service'\n", 2,
      "targets.shop: found 'shop.service', expected a table"),
     ("targets is an array", "targets = []\n", 1, "targets: found an array, expected a table"),
@@ -216,9 +259,9 @@ MISTAKES = [
     ("same contact twice", "[[contacts]]\nname='a'\ncontact='b'\n[[contacts]]\ncontact='b'\nname='a'\n", 4,
      "contacts[1]: found the same as contacts[0], expected every contact once"),
     ("runbooks is a word", "[[contacts]]\nname='a'\ncontact='b'\nrunbooks='cpu'\n", 4,
-     "contacts[0].runbooks: found 'cpu', expected an array, each of it 'cpu'"),
+     "contacts[0].runbooks: found 'cpu', expected an array, each of it 'db' or 'cpu'"),
     ("runbooks has a wrong one", "[[contacts]]\nname='a'\ncontact='b'\nrunbooks = [\n 'cpu', # '\n 'gpu',\n]\n", 6,
-     "contacts[0].runbooks[1]: found 'gpu', expected 'cpu'"),
+     "contacts[0].runbooks[1]: found 'gpu', expected 'db' or 'cpu'"),
     ("services has one twice", "[[contacts]]\nname='a'\ncontact='b'\nservices=['x','y',\n'x']\n", 5,
      "contacts[0].services[2]: found 'x' again, expected every one once"),
     ("threshold is a word", "\n\n[thresholds.cpu]\nwarning = 'high'\n", 4,
@@ -319,7 +362,12 @@ class TestWhomToCall:
 
 class TestTargetNames:
     def test_in_the_order_of_the_file(self, tmp_path: Path) -> None:
-        assert target_names({"RBDIAG_SETTINGS": written(tmp_path / "c.toml", GOOD)}) == ["shop", "db1.example"]
+        environ = {"RBDIAG_SETTINGS": written(tmp_path / "c.toml", GOOD)}
+        assert target_names(environ) == ["shop", "db1.example", "orders"]
+
+    def test_of_one_runbook(self, tmp_path: Path) -> None:
+        environ = {"RBDIAG_SETTINGS": written(tmp_path / "c.toml", GOOD)}
+        assert target_names(environ, "db") == ["db1.example", "orders"]
 
     @pytest.mark.parametrize("text", ["[targets.shop]", "=", b"\xff"])
     def test_none_and_no_error_where_the_file_is_wrong(self, text: str | bytes, tmp_path: Path) -> None:

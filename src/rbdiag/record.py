@@ -15,6 +15,7 @@ from rbdiag.model import CheckRow, Contact, Cost, Fact, Facts, Gap, Moment, Repo
 from rbdiag.render.json_ import SCHEMA_VERSION, CheckDoc, FactDoc, ReportDoc, to_dict
 from rbdiag.render.json_ import dumps as _dumps
 from rbdiag.render.jsonl import event
+from rbdiag.render.when import is_time
 
 __all__ = ["RecordError", "dumps", "event", "loads", "save", "to_dict"]
 
@@ -143,7 +144,7 @@ def _fact(kind: type[Fact], hints: dict[str, Any], doc: dict[str, Any], where: s
                 raise RecordError(f"{where} in the report, a {kind.__name__}, has no {key}")
             continue
         value, place = doc[key], f"{where}.{key}"
-        if key.endswith("_at") and value is not None:
+        if is_time(key) and value is not None:
             _expect(value, str, place)
             values[key] = _time(value, place)
         else:

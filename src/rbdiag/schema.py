@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from rbdiag.model import Fact
 from rbdiag.render.json_ import FactDoc, ReportDoc
+from rbdiag.render.when import is_time
 
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _TIME = {
@@ -50,7 +51,7 @@ def _object(kind: Any, defs: dict[str, Any]) -> dict[str, Any]:
 def _fact(kind: type[Fact]) -> dict[str, Any]:
     hints = get_type_hints(kind)
     keys = kind.field_names()
-    properties = {key: _at(hints[key]) if key.endswith("_at") else _value(hints[key], {}) for key in keys}
+    properties = {key: _at(hints[key]) if is_time(key) else _value(hints[key], {}) for key in keys}
     return {
         "type": "object",
         "description": cleandoc(kind.__doc__ or ""),

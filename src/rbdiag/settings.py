@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from rbdiag.frozen import Record
+from rbdiag.frozen import Record, replace
 from rbdiag.model import Contact
 from rbdiag.redact import MASK, is_secret, redact
 from rbdiag.toml_lines import Path as _Path
 from rbdiag.toml_lines import key_lines
 
 # The runbooks that settings may name: those of rbdiag.runbooks, which stands above this module; a test compares them.
-RUNBOOKS = ("cpu",)
+RUNBOOKS = ("db", "cpu")
 SYSTEM_FILE = "/etc/rbdiag/config.toml"
 # Nobody writes this much by hand; more is a wrong path, or a device that never ends.
 MOST_BYTES = 1 << 20
@@ -39,11 +39,23 @@ class SettingsError(Exception):
 
 
 class Target(Record):
-    """A name that may be given instead of a target, and what it stands for."""
+    """A name that may be given instead of a target, and what it stands for; what is not said is empty.
+
+    `target` is written as on the command line. `log` and `config` are paths or globs. All paths are absolute: a file
+    means the same from wherever it is read, so a relative one counts from the folder of the settings file.
+    """
 
     name: str
-    service: str
+    service: str = ""
+    target: str = ""
     runbook: str | None = None
+    user: str = ""
+    database: str = ""
+    defaults_file: str = ""
+    password_file: str = ""
+    ssl_ca: str = ""
+    log: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
 
 
 class ContactEntry(Record):
@@ -74,16 +86,36 @@ class Settings(Record):
 
 
 class _Form(Record):
-    """What a value must be: in words for a person, and as a test. With `many`, an array of such values."""
+    """What a value must be: in words for a person, and as a test. With `many`, an array of such values.
+
+    A `path` that is relative counts from the folder of the settings file, and `~/` is the user's home.
+    """
 
     expected: str
     fits: Callable[[Any], bool]
     required: bool = False
     many: bool = False
+    path: bool = False
 
 
 def _text(expected: str, *, required: bool = False, many: bool = False) -> _Form:
     return _Form(expected, lambda v: isinstance(v, str) and v.isprintable() and bool(v.strip()), required, many)
+
+
+def _path(expected: str, *, many: bool = False) -> _Form:
+    return replace(_text(expected, many=many), path=True)
+
+
+def _place() -> _Form:
+    """A target as on the command line; a URL in it must hold no password, because settings are read by many."""
+
+    def fits(value: Any) -> bool:
+        if not isinstance(value, str) or not value.isprintable() or not value.strip():
+            return False
+        user = value.partition("://")[2].partition("/")[0].rpartition("@")[0]
+        return ":" not in user
+
+    return _Form("host[:port], a URL without a password, or the path of a socket", fits)
 
 
 def _one_of(words: tuple[str, ...], *, many: bool = False) -> _Form:
@@ -99,8 +131,16 @@ def _number(least: float, most: float) -> _Form:
 
 # Every setting there is. `*` is a name the user chooses, `[]` an entry of an array of tables.
 _KEYS: dict[str, _Form] = {
-    "targets.*.service": _text("the name of a unit, a service or a process", required=True),
+    "targets.*.service": _text("the name of a unit, a service or a process"),
+    "targets.*.target": _place(),
     "targets.*.runbook": _one_of(RUNBOOKS),
+    "targets.*.user": _text("the name of an account"),
+    "targets.*.database": _text("the name of a schema"),
+    "targets.*.defaults_file": _path("the path of a client option file"),
+    "targets.*.password_file": _path("the path of a file with the password on its first line"),
+    "targets.*.ssl_ca": _path("the path of a file of certificates"),
+    "targets.*.log": _path("the path of a log, or a glob", many=True),
+    "targets.*.config": _path("the path of a configuration file or folder", many=True),
     "contacts.[].name": _text("the name of a person or a team", required=True),
     "contacts.[].contact": _text("a phone number, a URL or a mail address", required=True),
     "contacts.[].role": _text("a word or two, such as 'on-call'"),
@@ -121,7 +161,7 @@ def load(explicit: str | None, environ: Mapping[str, str]) -> Settings:
         # A folder on the way that we may not enter hides its file: to us it is not there. That is so for every
         # service account that runs with the HOME of somebody else. (A broken link does count as there.)
         if asked_for or os.path.lexists(path):
-            return _Reader(path).settings()
+            return _Reader(path, environ.get("HOME", "")).settings()
     return Settings()
 
 
@@ -136,10 +176,11 @@ def contacts_for(settings: Settings, runbook: str, services: Iterable[str]) -> t
     )
 
 
-def target_names(environ: Mapping[str, str]) -> list[str]:
-    """The names of all targets, for the completion of a shell."""
+def target_names(environ: Mapping[str, str], runbook: str = "") -> list[str]:
+    """The names of all targets, or of those for this runbook, for the completion of a shell."""
     try:
-        return list(load(None, environ).targets)
+        targets = load(None, environ).targets.values()
+        return [target.name for target in targets if not runbook or target.runbook in (None, runbook)]
     except SettingsError:
         # The only place where a mistake is silent: whatever is printed here lands in the line being typed. The
         # command itself will tell it.
@@ -163,23 +204,40 @@ def _places(explicit: str | None, environ: Mapping[str, str]) -> Iterable[tuple[
 class _Reader:
     """Reads one file and compares it with `_KEYS`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, home: str) -> None:
         self.path = path
         self.text = ""
+        self._home = home
 
     def settings(self) -> Settings:
         tree = self._parsed()
         self._table(_tree(), tree, ())
+        targets = {name: self._target(name, table) for name, table in tree.get("targets", {}).items()}
         contacts = [ContactEntry(**_frozen(entry)) for entry in tree.get("contacts", ())]
         for index, entry in enumerate(contacts):
             if (first := contacts.index(entry)) < index:
                 raise self._error(("contacts", index), f"the same as contacts[{first}]", "every contact once")
         return Settings(
             path=self.path,
-            targets={name: Target(name, **_frozen(table)) for name, table in tree.get("targets", {}).items()},
+            targets=targets,
             contacts=tuple(contacts),
             thresholds=self._thresholds(tree.get("thresholds", {})),
         )
+
+    def _target(self, name: str, table: Mapping[str, Any]) -> Target:
+        if not {"service", "target"} & table.keys():
+            raise self._error(("targets", name), "neither service nor target", "one of them or both")
+        forms = _tree()["targets"]["*"]
+        said = {key: self._located(value) if forms[key].path else value for key, value in table.items()}
+        return Target(name, **_frozen(said))
+
+    def _located(self, path: Any) -> Any:
+        """The path, or each path, made absolute."""
+        if isinstance(path, list):
+            return [self._located(one) for one in path]
+        if path.startswith("~/") and self._home:
+            path = os.path.join(self._home, path[2:])
+        return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(self.path)), path))
 
     def _parsed(self) -> dict[str, Any]:
         import tomllib

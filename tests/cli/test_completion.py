@@ -17,6 +17,7 @@ from rbdiag.cli.scripts import SCRIPTS
 from rbdiag.diagnose import catalogue
 from rbdiag.render import FORMATS
 from rbdiag.runbooks.cpu import CHECKS
+from rbdiag.runbooks.db import CHECKS as DB_CHECKS
 from tests.cli.program import ROOT, Program
 from tests.cli.terminal import Terminal
 
@@ -46,6 +47,8 @@ def offered(line: str, **environ: str) -> list[str]:
     return [word for word, _ in candidates(line.split(" "), environ)[1]]
 
 
+DB_OPTIONS = [name for option in words.COMMANDS["db"][0] for name in option[0]]
+
 ROWS = [
     pytest.param("", list(COMMANDS), id="nothing yet: the commands"),
     pytest.param("ex", ["explain"], id="the start of a command"),
@@ -66,6 +69,13 @@ ROWS = [
     pytest.param("explain cpu.iow", ["cpu.iowait"], id="a finding"),
     pytest.param("explain cpu.iowait c", [], id="no second finding"),
     pytest.param("completion ", ["bash", "zsh", "fish"], id="the shells"),
+    pytest.param("db --only db.gr", ["db.greeting"], id="a check of another runbook"),
+    pytest.param("db --skip ", list(DB_CHECKS), id="all checks of another runbook"),
+    pytest.param("db db1 -", DB_OPTIONS, id="the options behind a target"),
+    pytest.param("db --check-tables --ask", ["--ask-password"], id="after a schema that was left out"),
+    pytest.param("db --log x --lo", ["--log"], id="one more log"),
+    pytest.param("db --port ", [], id="a port"),
+    pytest.param("db x", [], id="a target that no settings name"),
     pytest.param("cpu --top ", [], id="a number"),
     pytest.param("cpu --profile --pi", ["--pid"], id="an option after one whose value may be left out"),
     pytest.param("cpu --profile 3 --pi", ["--pid"], id="an option after such a value"),
@@ -80,13 +90,27 @@ def test_what_is_offered(line: str, expected: list[str]) -> None:
     assert offered(line) == expected
 
 
-def test_where_a_word_could_be_anything_the_options_are_offered() -> None:
-    names = offered("cpu ")
-    assert {"--top", "--only", "--help"} <= set(names)
+@pytest.mark.parametrize(("line", "some"), [("cpu ", "--top"), ("db ", "--port"), ("db db1 ", "--port")])
+def test_where_a_word_could_be_anything_the_options_are_offered(line: str, some: str) -> None:
+    names = offered(line)
+    assert {some, "--only", "--help"} <= set(names)
     assert all(name.startswith("--") for name in names)
 
 
-@pytest.mark.parametrize("line", ["diagnose ", "diagnose re", "cpu --save ", "cpu --flame-graph=x", "--settings "])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "db /run/my",
+        "db -S ",
+        "db --defaults-file=",
+        "db -l /var/log/*.log -l ",
+        "diagnose ",
+        "diagnose re",
+        "cpu --save ",
+        "cpu --flame-graph=x",
+        "--settings ",
+    ],
+)
 def test_a_path_is_left_to_the_shell(line: str) -> None:
     assert candidates(line.split(" "), {}) == ("files", [])
 
@@ -106,6 +130,16 @@ def test_targets_of_the_settings_file_are_offered(tmp_path: Path, line: str) -> 
     assert [word.removeprefix("--service=") for word in offered(line.format(file=file), **environ)] == ["shop", "till"]
 
 
+def test_the_targets_of_a_runbook_are_those_that_are_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(
+        "[targets.orders]\ntarget='db1'\nrunbook='db'\n[targets.shop]\nservice='s'\n[targets.hog]\nservice='h'\nrunbook='cpu'\n"
+    )
+    assert offered("db ", RBDIAG_SETTINGS=str(file)) == ["orders", "shop"]
+    assert offered("db sh", RBDIAG_SETTINGS=str(file)) == ["shop"]
+    assert offered("db -s ", RBDIAG_SETTINGS=str(file)) == ["orders", "shop", "hog"]
+
+
 def test_a_wrong_settings_file_offers_nothing_and_says_nothing(rbdiag: Program) -> None:
     file = rbdiag.place / "wrong.toml"
     file.write_text("[[[")
@@ -122,6 +156,10 @@ TYPED = [
     pytest.param("rbdiag cpu --only cpu.thr", "<cpu><--only><cpu.throttling>", id="a check"),
     pytest.param("rbdiag explain cpu.iow", "<explain><cpu.iowait>", id="a finding"),
     pytest.param("rbdiag cpu -s sh", "<cpu><-s><shop>", id="a target"),
+    pytest.param("rbdiag db sh", "<db><shop>", id="a target as an argument"),
+    pytest.param(
+        "rbdiag db shop --password-file oth", "<db><shop><--password-file><other.json>", id="a file after a target"
+    ),
     pytest.param(
         "rbdiag cpu --since 2026-11-23T08:00:00Z --fail-on=nev",
         "<cpu><--since><2026-11-23T08:00:00Z><--fail-on=never>",

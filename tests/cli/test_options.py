@@ -8,7 +8,7 @@ import click
 import pytest
 
 from rbdiag.cli.cpu import deadline_for, thresholds
-from rbdiag.cli.report import left_out
+from rbdiag.cli.report import _left_of, left_out
 from rbdiag.runner import Job
 from rbdiag.settings import Settings, Thresholds
 from tests.cli.program import WORLD, Program
@@ -44,6 +44,19 @@ def test_only_and_skip(only: list[str], skip: list[str], run: str) -> None:
 def test_no_check_at_all_is_wrong_usage(only: list[str], skip: list[str]) -> None:
     with pytest.raises(click.UsageError, match="leave no check to run"):
         left_out(JOBS, only, skip)
+
+
+def test_a_check_that_needs_its_option_is_named() -> None:
+    with pytest.raises(click.UsageError, match="check to run: gone runs only where its own option asks"):
+        left_out(JOBS, ["gone"], [])
+
+
+@pytest.mark.parametrize(("spent", "left"), [(0.0, 10), (0.25, 9.75), (4.9, 5.1), (5.1, 5)])
+def test_what_the_start_took_is_part_of_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, spent: float, left: float
+) -> None:
+    monkeypatch.setattr("time.process_time", lambda: spent)
+    assert _left_of(10) == pytest.approx(left)
 
 
 def test_a_skipped_check_has_its_row_and_its_reason(rbdiag: Program) -> None:

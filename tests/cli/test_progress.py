@@ -34,6 +34,11 @@ def test_the_line(done: list[str], columns: int, line: str) -> None:
     assert len(line) < columns
 
 
+def test_a_long_check_says_how_far_it_is() -> None:
+    progress = Progress({"db.tables": ()}, 80, lambda text: None, lambda: "12 of 340 tables checked")
+    assert progress.line(1.234) == "waiting for db.tables: 12 of 340 tables checked (1.2 s)"
+
+
 def test_a_terminal_sees_it_and_then_sees_it_no_more(rbdiag: Program) -> None:
     with Terminal(rbdiag.argv("cpu"), rbdiag.env(WORLD + SLOW_CHECK, TERM="xterm")) as terminal:
         shown = terminal.read_until("waiting for cpu.time (")

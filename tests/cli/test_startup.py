@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from rbdiag.runbooks import NAMES
 from tests.cli.program import Program
 
-HEAVY = "requests dns pymysql psutil tabulate asyncio ssl subprocess tomllib"
+HEAVY = "requests dns pymysql cryptography psutil tabulate asyncio ssl socket subprocess tomllib"
 # `main` ends the process by itself, so the modules are listed at its very end; those of Python's own start are not.
 LOOK = """
 import os, sys
@@ -39,12 +40,17 @@ def test_help_imports_click_and_nothing_heavy(rbdiag: Program) -> None:
     assert modules & set(HEAVY.split()) == set()
 
 
+def test_the_help_of_a_runbook_imports_nothing_heavy(rbdiag: Program) -> None:
+    for runbook in NAMES:
+        assert imported(rbdiag, runbook, "--help") & set(HEAVY.split()) == set()
+
+
 def test_help_imports_no_command(rbdiag: Program) -> None:
     mine = {name for name in imported(rbdiag, "--help") if name.startswith("rbdiag")}
     assert mine == {"rbdiag", "rbdiag.__main__", "rbdiag.cli", "rbdiag.cli.main", "rbdiag.cli.streams"}
 
 
-@pytest.mark.parametrize("line", ["", "cpu --only ", "explain cpu.", "cpu --output=", "diagnose "])
+@pytest.mark.parametrize("line", ["", "db --skip ", "cpu --only ", "explain cpu.", "cpu --output=", "diagnose "])
 def test_completion_imports_neither_click_nor_anything_heavy(rbdiag: Program, line: str) -> None:
     modules = imported(rbdiag, *line.split(" "), _RBDIAG_COMPLETE="bash")
     assert modules & {"click", "rbdiag.model", "re", "typing", "dataclasses", *HEAVY.split()} == set()

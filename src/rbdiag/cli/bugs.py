@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rbdiag import __version__
 from rbdiag.cli.streams import say
+from rbdiag.redact import redact
 
 
 def tell(bugs: Iterable[tuple[str, BaseException]]) -> str:
@@ -26,7 +27,8 @@ def _write_down(met: list[tuple[str, BaseException]]) -> str:
     text = f"rbdiag {__version__}, {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}\n"
     for where, error in met:
         text += f"\nin {where}:\n{''.join(traceback.format_exception(error))}"
-    data = text.encode(errors="backslashreplace")
+    # An error may quote what it choked on.
+    data = redact(text).encode(errors="backslashreplace")
     # The same bug writes the same file, so that a run every minute does not fill the disk.
     places = [(error.__traceback__, type(error)) for _, error in met]
     frames = [(f.f_code.co_filename, line, kind.__name__) for tb, kind in places for f, line in traceback.walk_tb(tb)]

@@ -36,7 +36,9 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, P
             return _values(option[3] if option else "", f"{name}=", value, line.settings, environ)
         return "words", line.names(incomplete)
     if line.placed < len(arguments):
-        return _values(arguments[line.placed], "", incomplete, line.settings, environ)
+        kind, pairs = _values(arguments[line.placed], "", incomplete, line.settings, environ)
+        if kind == "files" or pairs or incomplete:
+            return kind, pairs
     return "words", [] if incomplete or line.ended else line.names("--")
 
 
@@ -105,16 +107,18 @@ class Line:
 
 def _values(offers: str, before: str, incomplete: str, settings: str, environ: Mapping[str, str]) -> tuple[str, Pairs]:
     """The values an option or an argument takes; `before` is the part of the word that stands already."""
-    if offers == "files":
+    what, _, runbook = offers.partition(" of ")
+    # A target may be the path of a socket.
+    if what == "files" or (what == "targets" and runbook and incomplete.startswith(("/", "."))):
         return "files", []
-    pairs = _targets(settings, environ) if offers == "targets" else CHOICES.get(offers, ())
+    pairs = _targets(settings, environ, runbook) if what == "targets" else CHOICES.get(offers, ())
     return "words", [(before + word, meaning) for word, meaning in pairs if word.startswith(incomplete)]
 
 
-def _targets(settings: str, environ: Mapping[str, str]) -> Pairs:
+def _targets(settings: str, environ: Mapping[str, str], runbook: str) -> Pairs:
     """The targets of the settings file: the one thing that cannot be known beforehand."""
     from rbdiag.settings import target_names
 
     if settings:
         environ = {**environ, "RBDIAG_SETTINGS": settings}
-    return [(name, "a target of the settings file") for name in target_names(environ)]
+    return [(name, "a target of the settings file") for name in target_names(environ, runbook)]

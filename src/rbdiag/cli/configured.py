@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rbdiag.cli.streams import SETTINGS, Stop
 
 if TYPE_CHECKING:
-    from rbdiag.settings import Settings
+    from rbdiag.settings import Settings, Target
 
 
 def settings_of(file: str | None) -> Settings:
@@ -24,4 +24,10 @@ def settings_of(file: str | None) -> Settings:
 def service_of(name: str, settings: Settings) -> str:
     """The unit that is meant: that of a target of this name, else the name itself."""
     target = settings.targets.get(name)
-    return target.service if target else name
+    return target.service if target and target.service else name
+
+
+def target_of(name: str, runbook: str, settings: Settings) -> Target | None:
+    """The target of this name, where it is one for this runbook; None where the name is to be taken as it stands."""
+    target = settings.targets.get(name)
+    return target if target and target.runbook in (None, runbook) else None

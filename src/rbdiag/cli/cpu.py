@@ -61,7 +61,7 @@ ROOM = 4.0
     type=Percent(),
     help="From here on they count as saturated.  [default: settings, else 95]",
 )
-@options.of_runbook("cpu")
+@options.of_runbook("cpu", longer="more for a long profile")
 @click.pass_obj
 def cpu(
     file: str | None,

@@ -14,6 +14,7 @@ from rbdiag.cli.streams import BUG, UNKNOWN, USAGE, Stop, deliver, say, visible
 
 # Every command: where it lives, and what it says about itself in the list.
 COMMANDS = {
+    "db": ("rbdiag.cli.db:db", "Database connection failures: which layer fails, and why."),
     "cpu": ("rbdiag.cli.cpu:cpu", "High CPU usage: what burns it, why, and what to do."),
     "explain": ("rbdiag.cli.explain:explain", "What a finding means, how it is told, what to do."),
     "diagnose": ("rbdiag.cli.diagnose:diagnose", "Run the rules again over a saved JSON report."),
@@ -108,6 +109,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message(), before="")
         return USAGE
+    except click.Abort as error:  # Ctrl-C or the end of input at a prompt
+        raise KeyboardInterrupt from error
     except click.UsageError as error:
         return _wrong_usage(error, arguments)
     except Stop as stop:

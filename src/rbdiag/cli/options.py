@@ -78,8 +78,11 @@ def of_report(command: Run) -> Callable[..., int]:
     )  # fmt: skip
 
 
-def of_runbook(runbook: str) -> Callable[[Run], Callable[..., int]]:
-    """Options of every runbook; the command gets them as `run` and `show`."""
+def of_runbook(runbook: str, *, longer: str) -> Callable[[Run], Callable[..., int]]:
+    """Options of every runbook; the command gets them as `run` and `show`.
+
+    `longer` says when the usual deadline is a longer one.
+    """
     check = Check(runbook)
 
     def decorate(command: Run) -> Callable[..., int]:
@@ -94,7 +97,7 @@ def of_runbook(runbook: str) -> Callable[[Run], Callable[..., int]]:
         return _stack(
             of_report(with_run),
             click.option("-t", "--deadline", metavar="SECONDS", type=Duration(least=0.1),
-                         help=f"End by then, whatever hangs.  [default: {DEADLINE:g}, more for a long profile]"),
+                         help=f"End by then, whatever hangs.  [default: {DEADLINE:g}, {longer}]"),
             click.option("--since", metavar="WHEN", type=Since(), default="1h", show_default=True,
                          help="How far back to read logs: 90s, 15m, 2h, 3d, or an RFC 3339 time."),
             click.option("-s", "--service", metavar="NAME", type=Service(),
@@ -106,6 +109,17 @@ def of_runbook(runbook: str) -> Callable[[Run], Callable[..., int]]:
         )  # fmt: skip
 
     return decorate
+
+
+def of_files(command: Run) -> Callable[..., int]:
+    """Options of the runbooks that read a service's own files; the command gets them as `logs` and `config`."""
+    return _stack(
+        command,
+        click.option("-l", "--log", "logs", metavar="PATH", type=click.Path(), multiple=True,
+                     help="A log of the service or of its clients, or a glob; repeatable.  [default: those found]"),
+        click.option("-c", "--config", metavar="PATH", type=click.Path(), multiple=True,
+                     help="A configuration file or folder of the service; repeatable.  [default: those found]"),
+    )  # fmt: skip
 
 
 def _stack(command: Callable[..., int], *decorators: Callable[[Any], Any]) -> Callable[..., int]:

@@ -18,14 +18,22 @@ class Progress:
     """Says `waiting for X, Y (1.2 s)` in place until closed, then wipes it.
 
     `after` names for each planned check those it builds on: one that cannot have begun is not waited for yet.
-    Uses carriage returns and spaces only, so that any terminal will do.
+    `doing` says how far a long check is, "" for nothing to say. Uses carriage returns and spaces only, so that any
+    terminal will do.
     """
 
-    def __init__(self, after: Mapping[str, Iterable[str]], columns: int, write: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        after: Mapping[str, Iterable[str]],
+        columns: int,
+        write: Callable[[str], None],
+        doing: Callable[[], str] = lambda: "",
+    ) -> None:
         self._after = {name: frozenset(names) for name, names in after.items()}
         self._done: set[str] = set()
         self._columns = columns - 1  # in the last column some terminals break the line
         self._write = write
+        self._doing = doing
         self._shown = 0
         self._begin = time.monotonic()
         self._closed = threading.Event()
@@ -50,7 +58,8 @@ class Progress:
         out = [name for name in self._after if name in missing and not self._after[name] & missing]
         if not out:
             return ""
-        tail = f" ({seconds:.1f} s)"
+        doing = self._doing()
+        tail = f": {doing} ({seconds:.1f} s)" if doing else f" ({seconds:.1f} s)"
         return cut(f"waiting for {', '.join(out)}", self._columns - len(tail), "...") + tail
 
     def _run(self) -> None:

@@ -25,9 +25,19 @@ from rbdiag.settings import Settings, contacts_for
 
 
 def carry_out(
-    plan: Plan, seconds: float, settings: Settings, options: RunOptions, show: ShowOptions, *, top: int
+    plan: Plan,
+    seconds: float,
+    settings: Settings,
+    options: RunOptions,
+    show: ShowOptions,
+    *,
+    top: int = 10,
+    concerned: Iterable[str] = (),
 ) -> int:
-    """Run the plan for at most so many seconds, show the report, and return the exit status."""
+    """Run the plan for at most so many seconds, show the report, and return the exit status.
+
+    `concerned` are the names of services that the run is about, beside those that turn out to be at fault.
+    """
     told = 0
 
     def on_row(row: CheckRow) -> None:
@@ -37,19 +47,24 @@ def carry_out(
         if show.output == "jsonl" and not show.quiet:
             told += _tell_event(row)
 
-    progress = _progress(plan.jobs, show)
+    progress = _progress(plan, show)
     with _children_end_with_us(), progress or nullcontext():
         report, bugs = investigate(
             plan,
-            Deadline(seconds),
+            Deadline(_left_of(seconds)),
             skip=left_out(plan.jobs, options.only, options.skip),
             fail_on=FAIL_ON[show.fail_on],
             on_row=on_row,
         )
     # Whom to call depends on what is at fault, which is known only now.
     at_fault = {subject for finding in report.findings for subject in (finding.subject, *finding.about)}
-    report = replace(report, contacts=contacts_for(settings, plan.runbook, {plan.target} | at_fault))
+    report = replace(report, contacts=contacts_for(settings, plan.runbook, {plan.target, *concerned} | at_fault))
     return finish(report, bugs, show, top=top, told=told)
+
+
+def _left_of(seconds: float) -> float:
+    """What the start has left of the time. It was nearly all CPU time, which waiting for a password is not."""
+    return max(seconds - time.process_time(), seconds / 2)
 
 
 def left_out(jobs: Iterable[Job], only: Iterable[str], skip: Iterable[str]) -> dict[str, Gap]:
@@ -65,7 +80,9 @@ def left_out(jobs: Iterable[Job], only: Iterable[str], skip: Iterable[str]) -> d
     gaps = {name: Gap("skipped", "not among the checks asked for with --only") for name in after if name not in wanted}
     gaps |= {name: Gap("skipped", "left out with --skip", f"drop --skip {name}") for name in skip if name in wanted}
     if len(gaps) == len(after):
-        raise click.UsageError("--only and --skip together leave no check to run")
+        absent = ", ".join(name for name in only if name not in after)
+        why = f": {absent} runs only where its own option asks for it" if absent else ""
+        raise click.UsageError(f"--only and --skip together leave no check to run{why}")
     return gaps
 
 
@@ -122,11 +139,11 @@ def _colored(show: ShowOptions) -> bool:
     return not declined and os.isatty(1)
 
 
-def _progress(jobs: Iterable[Job], show: ShowOptions) -> Progress | None:
+def _progress(plan: Plan, show: ShowOptions) -> Progress | None:
     """The live line, where there is somebody to look at it, and where it does not run into the output."""
     if show.quiet or not os.isatty(2) or (show.output == "jsonl" and os.isatty(1)):
         return None
-    return Progress({job.name: job.after for job in jobs}, columns(2), err)
+    return Progress({job.name: job.after for job in plan.jobs}, columns(2), err, plan.doing)
 
 
 @contextmanager

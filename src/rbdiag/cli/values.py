@@ -172,3 +172,12 @@ class Service(Text):
         if not value:
             self.fail("the name is empty", param, ctx)
         return str(value)
+
+
+class TargetName(Text):
+    """What a runbook is to look at: whatever that runbook understands, or a target of the settings file."""
+
+    name = "target"
+
+    def __init__(self, runbook: str) -> None:
+        self.offers = f"targets of {runbook}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from rbdiag.model import CheckRow, Confidence, Fact, Finding, GapReason, Mark, Report, Risk, Severity, Status
 from rbdiag.render import RenderOptions
-from rbdiag.render.when import at, stamp
+from rbdiag.render.when import at, is_time, stamp
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -197,11 +197,11 @@ def check(row: CheckRow) -> CheckDoc:
 
 
 def fact_dict(fact: Fact) -> FactDoc:
-    """One fact with all its fields. A field whose name ends in `_at` is a point in time; other numbers stay exact."""
+    """One fact with all its fields. Points in time are written as such; other numbers stay exact."""
     doc: dict[str, Any] = {"type": type(fact).__name__}
     for key in fact.field_names():
         value = getattr(fact, key)
-        doc[key] = stamp(value) if key.endswith("_at") and value is not None else value
+        doc[key] = stamp(value) if is_time(key) and value is not None else value
     return doc  # type: ignore[return-value]  # each type adds fields that FactDoc cannot name
 
 

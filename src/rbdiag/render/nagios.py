@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage
+from rbdiag.facts.db import Login
+from rbdiag.facts.net import SocketAnswer, TcpAnswer
+from rbdiag.facts.sessions import Connections, Replica
 from rbdiag.model import Facts, Report, Step
 from rbdiag.render import RenderOptions
 from rbdiag.render.escape import cut, visible
@@ -19,7 +22,7 @@ _LONGEST = 79
 
 def render(report: Report, options: RenderOptions) -> str:
     line = _safe(f"{report.runbook.upper()} {str(report.status).upper()} - {report.summary}")
-    data = [*_cpu(report.facts), _datum("time", report.duration, "s", "", "", "0")]
+    data = [*_cpu(report.facts), *_db(report.facts), _datum("time", report.duration, "s", "", "", "0")]
     first = cut(line, _LONGEST - len(f" | {data[0]}"), "...")
     ran = f"{len(report.checks) - len(report.gaps)} of {len(report.checks)} checks ran"
     summary = [_safe(report.summary)] if first != line and not _said(report) else []
@@ -79,12 +82,27 @@ def _cpu(facts: Facts) -> Iterator[str]:
             yield _datum(f"load{minutes}", value, "", "", "", "0")
 
 
+def _db(facts: Facts) -> Iterator[str]:
+    """Connections of those allowed, seconds to connect and to log in, seconds that the worst replica is behind."""
+    if used := facts.last(Connections):
+        yield _datum("connections", used.connected, "", "", "", "0", str(used.limit))
+        yield _datum("running", used.running, "", "", "", "0")
+    opened = [tcp.seconds for tcp in facts.of(TcpAnswer) if tcp.word == "open"]
+    opened += [socket.seconds for socket in facts.of(SocketAnswer) if socket.word == "open"]
+    if opened:
+        yield _datum("connect", min(opened), "s", "", "", "0")
+    if entered := next((i.seconds for i in facts.of(Login) if i.word == "ok"), None):
+        yield _datum("login", entered, "s", "", "", "0")
+    behind = [r.lag for r in facts.of(Replica) if r.lag is not None]
+    if behind:
+        yield _datum("lag", max(behind), "s", "", "", "0")
+
+
 def _datum(label: str, value: float, unit: str, *limits: str) -> str:
     """label=value[UOM];[warn];[crit];[min];[max]. Our labels are plain words, which need no quotes."""
-    return ";".join([f"{label}={_number(value)}{unit}", *limits])
+    return ";".join([f"{label}={_number(value, 6 if unit == 's' else 2)}{unit}", *limits])
 
 
-def _number(value: float) -> str:
+def _number(value: float, digits: int = 2) -> str:
     """Digits and a point only: the guidelines know no exponents."""
-    text = f"{value:.2f}"
-    return text.rstrip("0").rstrip(".")
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".")

@@ -53,6 +53,10 @@ def render(report: Report, options: RenderOptions) -> str:
     return "\n".join(page.lines) + "\n"
 
 
+def _several(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
 class _Lead(Record):
     """What stands at the left of a text; the text's further lines are indented to its width."""
 
@@ -122,6 +126,8 @@ class _Page:
             cost = report.cost
             parts += [] if cost.cpu_seconds is None else [f"{cost.cpu_seconds:.2f} s of CPU spent"]
             parts += [] if cost.bytes_read is None else [f"{size(cost.bytes_read)} read"]
+            parts += [_several(cost.connections, "connection", "connections")] if cost.connections else []
+            parts += [_several(cost.queries, "query", "queries")] if cost.queries else []
         self.put(_Lead("", _BOLD), self._dot.join(parts))
 
     def checks(self) -> None:

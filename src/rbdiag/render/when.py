@@ -7,6 +7,11 @@ from rbdiag.model import Fact
 _DAY = 86400
 
 
+def is_time(field: str) -> bool:
+    """Whether a fact's field of this name is a point in time; other numbers are lengths, sizes and counts."""
+    return field.endswith("_at") or field in ("since", "not_before", "not_after")
+
+
 def at(fact: Fact) -> float | None:
     """When the thing itself happened, where the fact knows it; else when it was seen."""
     happened: float | None = getattr(fact, "happened_at", None)
