@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,11 +15,15 @@ from tests.lab.bench import run
 from tests.lab.grade import grade
 from tests.lab.scenario import Fault, Scenario, Setup, fault, twin
 from tests.lab.workbench import Answer, Lab, NotInEffect
+from tests.servers.database import DidNotStart
+from tests.servers.mariadb import MariaDB
 
 FAST = [scenario for scenario in scenarios().values() if scenario.fast]
+# Few machines have MySQL itself; where one has, all of these belong to the tests.
+MYSQL = [scenario for scenario in scenarios().values() if "mysql" in scenario.needs]
 
 
-@pytest.mark.parametrize("scenario", FAST, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", [*FAST, *MYSQL], ids=lambda scenario: scenario.name)
 def test_the_program_says_what_is_wrong_and_nothing_else(scenario: Scenario) -> None:
     result = run(scenario)
     if result.disturbed and result.state != "passed":
@@ -236,12 +240,74 @@ def test_an_answer_that_is_no_report_does_not_pass(monkeypatch: pytest.MonkeyPat
         answer = yield Fault()
         assert answer.status == 3
 
-    monkeypatch.setattr(Lab, "rbdiag", lambda *argv: Answer("not json", "it broke", 3, 0.1))
+    monkeypatch.setattr(Lab, "rbdiag", lambda *argv, before: Answer("not json", "it broke", 3, 0.1))
     result = run(fault("cpu.process-hog")(at_once), patience=0)
     assert result.state == "missed"
     assert result.grade is not None
     assert result.grade.said == "it broke"
     assert "no report" in result.remark
+
+
+def test_the_command_line_and_what_stands_before_it_may_be_of_the_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+
+    def ask(lab: Lab, *argv: str, before: tuple[str, ...] = ()) -> Answer:
+        asked.append((argv, before))
+        return Answer("not json", "", 0, 0.1)
+
+    def at_a_port(lab: Lab) -> Setup:
+        """At a port."""
+        yield Fault(argv=("db", "127.0.0.1:3307"), before=("nice", "-n", "5"))
+
+    monkeypatch.setattr(Lab, "rbdiag", ask)
+    run(fault("db.service-down", argv=(), quiet=False)(at_a_port), patience=0, strict=True)
+    assert asked == [(("db", "127.0.0.1:3307", "--json"), ("nice", "-n", "5"))], "and no more"
+
+
+def test_a_scenario_that_needs_no_quiet_machine_does_not_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "busy_part", lambda: pytest.fail("it looked how busy the machine is"))
+    monkeypatch.setattr(Lab, "rbdiag", lambda *argv, before=(): Answer("not json", "", 0, 0.1))
+    result = run(twin(quiet=False)(_hog), patience=0)
+    assert (result.state, result.noise) == ("missed", 0.0)
+
+
+# The servers of the lab
+
+
+def test_a_database_is_ended_and_removed_though_it_is_stopped(own_mariadb: Callable[..., MariaDB]) -> None:
+    server = own_mariadb().start()
+    server.kill(signal.SIGSTOP)
+    with server:
+        assert server.alive
+    assert not server.alive
+    assert not server.folder.exists()
+
+
+def test_a_database_starts_again_with_other_options(own_mariadb: Callable[..., MariaDB]) -> None:
+    server = own_mariadb(max_connections=21).start()
+    server.account("shop", "not secret")
+    server.restart(max_connections=34)
+    assert server.variable("max_connections") == "34"
+    with server.connect(host="127.0.0.1", user="shop", password="not secret") as connection:
+        assert connection.open
+
+
+def test_a_start_that_must_fail_tells_how(own_mariadb: Callable[..., MariaDB]) -> None:
+    failed = own_mariadb().fails_to_start(no_such_option=1)
+    assert failed.status == 7
+    assert "unknown variable 'no-such-option=1'" in failed.log
+
+
+def test_a_start_that_should_have_failed_is_said_so(own_mariadb: Callable[..., MariaDB]) -> None:
+    server = own_mariadb()
+    with pytest.raises(DidNotStart, match="should not have come up"):
+        server.fails_to_start()
+    assert not server.alive
+
+
+def test_a_database_that_does_not_start_says_why(own_mariadb: Callable[..., MariaDB]) -> None:
+    with pytest.raises(DidNotStart, match="no-such-option"):
+        own_mariadb().start(no_such_option=1)
 
 
 def test_the_lab_measures_a_process_that_spins(lab: Lab) -> None:

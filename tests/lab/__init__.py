@@ -19,7 +19,10 @@ from importlib import import_module
 
 from tests.lab.scenario import Scenario
 
-AREAS = ("cpu", "host", "healthy", "unseen", "systemd")
+AREAS = (
+    "cpu", "host", "healthy", "unseen", "systemd",
+    "db_down", "db_start", "db_login", "db_inside", "db_net", "db_mysql", "db_healthy",
+)  # fmt: skip
 
 
 def scenarios() -> dict[str, Scenario]:

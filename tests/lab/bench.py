@@ -52,7 +52,7 @@ def run(scenario: Scenario, *, patience: float = 20, strict: bool = False, dry: 
     """
     if reason := scenario.missing():
         return Result(scenario, "skipped", reason)
-    noise = _quiet(patience)
+    noise = _quiet(patience) if scenario.quiet else 0.0
     if scenario.healthy and noise > NOISY:
         return Result(scenario, "skipped", f"the machine is {noise:.0%} busy with other things", noise=noise)
     if dry:
@@ -72,6 +72,8 @@ def _noisier(result: Result, noise: float) -> Result:
 
 
 def _during(scenario: Scenario) -> Result:
+    if not scenario.quiet:
+        return _asked(scenario)
     begin, foreign = time.monotonic(), proc.foreign_seconds()
     result = _asked(scenario)
     noise = (proc.foreign_seconds() - foreign) / (time.monotonic() - begin) / (os.cpu_count() or 1)
@@ -82,7 +84,7 @@ def _asked(scenario: Scenario) -> Result:
     with Lab() as lab, closing(scenario.setup(lab)) as steps:
         try:
             fault = next(steps)
-            answer = lab.rbdiag(*scenario.argv, "--json")
+            answer = lab.rbdiag(*(fault.argv or scenario.argv), "--json", before=fault.before)
             lab.prove_again()
             mark = _mark(scenario, fault, answer)
             _finish(steps, answer)
@@ -129,7 +131,12 @@ def _mark(scenario: Scenario, fault: Fault, answer: Answer) -> Grade:
 
 
 def _unclean(scenario: Scenario, when: str) -> str:
-    """What the program says above a note while no fault is standing, or nothing."""
+    """What the program says above a note while no fault is standing, or nothing.
+
+    Where a scenario itself makes what the program is asked about, there is nothing to ask about without it.
+    """
+    if not scenario.argv:
+        return ""
     with tempfile.TemporaryDirectory() as folder:
         answer = ask([*scenario.argv, "--json"], Path(folder))
     try:

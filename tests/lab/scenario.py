@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from tests.lab import proc
 from tests.lab.workbench import Answer, Lab
+from tests.servers import mariadb, mysql
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,15 @@ class Fault:
 
     One of `subject` must stand as a word of its own in the first finding's subject or summary; where it is empty, the
     host itself is the subject. Each of `shown` must stand somewhere in that finding, its evidence included.
+
+    `argv` is the command line to ask with, where the scenario itself does not say it: only now is it known on which
+    port a server listens. `before` is a program that starts the one under test, such as `ip netns exec NAME`.
     """
 
     subject: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
 
 # Yields once, when the fault is in effect, and is sent the answer, to look at it with the fault still standing.
@@ -34,7 +41,8 @@ class Scenario:
 
     `codes` are the findings that may rightly stand first; none of them for a healthy twin, which may have the notes
     of `allowed` and nothing else. For a fault, `allowed` are findings that may stand beside the root unexplained
-    without being false. `needs` are words of NEEDS or names of programs.
+    without being false. `needs` are words of NEEDS or names of programs. `quiet` says that the answer can be told only
+    on a machine that does little else.
     """
 
     name: str
@@ -44,6 +52,7 @@ class Scenario:
     argv: tuple[str, ...]
     needs: tuple[str, ...]
     fast: bool
+    quiet: bool = True
 
     @property
     def healthy(self) -> bool:
@@ -64,11 +73,12 @@ def fault(
     argv: tuple[str, ...] = ("cpu",),
     needs: tuple[str, ...] = (),
     fast: bool = False,
+    quiet: bool = True,
 ) -> Callable[[Callable[[Lab], Setup]], Scenario]:
     """Make a generator function the scenario of a fault; its name with hyphens is the scenario's name."""
     if not codes:
         raise ValueError("a fault must expect at least one code")
-    return lambda setup: _scenario(setup, codes, allowed, argv, needs, fast)
+    return lambda setup: _scenario(setup, codes, allowed, argv, needs, fast, quiet)
 
 
 def twin(
@@ -77,9 +87,10 @@ def twin(
     argv: tuple[str, ...] = ("cpu",),
     needs: tuple[str, ...] = (),
     fast: bool = False,
+    quiet: bool = True,
 ) -> Callable[[Callable[[Lab], Setup]], Scenario]:
     """Make a generator function a healthy twin: it looks like trouble and must raise no alarm."""
-    return lambda setup: _scenario(setup, (), allowed, argv, needs, fast)
+    return lambda setup: _scenario(setup, (), allowed, argv, needs, fast, quiet)
 
 
 def _scenario(
@@ -89,6 +100,7 @@ def _scenario(
     argv: tuple[str, ...],
     needs: tuple[str, ...],
     fast: bool,
+    quiet: bool,
 ) -> Scenario:
     return Scenario(
         name=setup.__name__.replace("_", "-"),
@@ -98,6 +110,7 @@ def _scenario(
         argv=argv,
         needs=needs,
         fast=fast,
+        quiet=quiet,
     )
 
 
@@ -115,9 +128,13 @@ NEEDS: dict[str, Callable[[], bool]] = {
     "cgroup v1 memory": lambda: _cgroup(1, "memory"),
     "cgroup v1 blkio": lambda: _cgroup(1, "blkio"),
     "cgroup v1 freezer": lambda: _cgroup(1, "freezer"),
+    "mariadb": lambda: mariadb.missing() is None,
+    "sqlalchemy": lambda: importlib.util.find_spec("sqlalchemy") is not None,
 }
 
 
 def _missing(need: str) -> str | None:
+    if need == "mysql":
+        return mysql.missing()
     met = NEEDS[need]() if need in NEEDS else shutil.which(need) is not None
     return None if met else f"needs {need}"

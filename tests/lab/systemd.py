@@ -9,6 +9,7 @@ import os
 import shlex
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab import proc
@@ -114,9 +115,9 @@ class Container:
         files = {file.parent.name: file for group in self._groups for file in group.glob(f"**/{unit}/cgroup.procs")}
         return [int(word) for file in files.values() for word in file.read_text().split()]
 
-    def _rbdiag(self, *argv: str, timeout: float = 60) -> Answer:
+    def _rbdiag(self, *argv: str, timeout: float = 60, before: Sequence[str] = ()) -> Answer:
         begin = time.monotonic()
-        done = self.call(*program(), *argv, timeout=timeout)
+        done = self.call(*before, *program(), *argv, timeout=timeout)
         took = time.monotonic() - begin
         return Answer(done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"), done.returncode, took)
 

@@ -8,9 +8,9 @@ Nothing is ever ended by a name.
 from __future__ import annotations
 
 import ctypes
-import itertools
 import json
 import os
+import secrets
 import shlex
 import shutil
 import signal
@@ -30,7 +30,6 @@ from tests.lab import proc
 SOURCES = Path(__file__).parent / "c"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-_numbers = itertools.count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -200,7 +199,7 @@ class Lab:
         root = proc.cgroup_root(version, controller)
         if root is None:
             raise NotInEffect(f"no cgroup v{version} {controller} controller here")
-        group = root / f"rbdiag-lab-{os.getpid()}-{next(_numbers)}"
+        group = root / f"rbdiag-lab-{secrets.token_hex(3)}"
         group.mkdir()
         self.defer(_remove_group, group)
         for name, value in settings.items():
@@ -227,7 +226,9 @@ class Lab:
 
     def namespaces(self) -> tuple[str, str]:
         """Two network namespaces joined by a veth pair: 10.90.77.1 in the first, 10.90.77.2 in the second."""
-        names = (f"rblab{os.getpid()}a", f"rblab{os.getpid()}b")
+        # a number of a process may stand for two in two pid namespaces
+        mark = secrets.token_hex(3)
+        names = (f"rblab{mark}a", f"rblab{mark}b")
         for name in names:
             self.run("ip", "netns", "add", name)
             self.defer(self.run, "ip", "netns", "del", name)
@@ -235,7 +236,26 @@ class Lab:
         for number, name in enumerate(names):
             self.run("ip", "-n", name, "addr", "add", f"10.90.77.{number + 1}/24", "dev", f"v{number}")
             self.run("ip", "-n", name, "link", "set", f"v{number}", "up")
+            self.run("ip", "-n", name, "link", "set", "lo", "up")
         return names
+
+    def netns_file(self, namespace: str, name: str, text: str, mode: int = 0o644) -> Path:
+        """A file that stands in the place of the one in /etc for programs started by `ip netns exec`."""
+        folder = Path("/etc/netns") / namespace
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            self.defer(shutil.rmtree, folder)
+        path = folder / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def tmpfs(self, path: Path, *options: str) -> Path:
+        """A filesystem in memory of its own at this path, which is made if needed."""
+        path.mkdir(exist_ok=True)
+        self.run("mount", "-t", "tmpfs", "-o", ",".join(("mode=755", *options)), "rbdiag-lab", str(path))
+        self.defer(self.run, "umount", "-l", str(path))
+        return path
 
     # Proving and asking
 
@@ -274,22 +294,25 @@ class Lab:
         if not holds:
             self.complaints.append(complaint)
 
-    def rbdiag(self, *argv: str, timeout: float = 60) -> Answer:
+    def rbdiag(self, *argv: str, timeout: float = 60, before: Sequence[str] = ()) -> Answer:
         """Run the program under test, away from any settings of the person who runs the lab."""
-        return ask(argv, self.folder, timeout)
+        return ask(argv, self.folder, timeout, before)
 
 
-def ask(argv: Sequence[str], folder: Path, timeout: float = 60) -> Answer:
-    """Run the program under test with its settings looked for in this folder."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("RBDIAG_")}
+def ask(argv: Sequence[str], folder: Path, timeout: float = 60, before: Sequence[str] = ()) -> Answer:
+    """Run the program under test with its settings looked for in this folder.
+
+    The home folder is this one too: somebody's own ~/.my.cnf would lead to another server.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("RBDIAG_", "MYSQL_"))}
     begin = time.monotonic()
     try:
         done = subprocess.run(
-            [*program(), *argv],
+            [*before, *program(), *argv],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=timeout,
-            env={**env, "XDG_CONFIG_HOME": str(folder), "NO_COLOR": "1"},
+            env={**env, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "NO_COLOR": "1"},
         )
     except subprocess.TimeoutExpired:
         return Answer("", f"still running after {timeout:g} s", -1, time.monotonic() - begin)
