@@ -280,3 +280,8 @@ def test_a_login_path_is_read(tmp_path: Path) -> None:
 def test_what_is_no_login_path_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="login path"):
         o.login_path(write(tmp_path / ".mylogin.cnf", data))
+
+
+@pytest.mark.parametrize("argv", [[], ["mariadbd"]], ids=["a process that has ended", "a program alone"])
+def test_a_command_line_may_hold_no_options(argv: list[str]) -> None:
+    assert o.arguments(argv) == {}

@@ -363,7 +363,7 @@ def arguments(argv: Iterable[str]) -> dict[str, str]:
     """The options of a command line by their one name; "1" for one without a value. Values may be secrets."""
     found = {}
     words = list(argv)
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words, ""][1:], strict=True):
         if word.startswith("--") and len(word) > 2:
             written, equals, value = word[2:].partition("=")
             if not equals and after and not after.startswith("-"):  # a server takes no arguments of its own
