@@ -248,7 +248,7 @@ def test_paths_that_only_the_server_sees_are_given_as_we_can_read_them(own_maria
     found = next(s for s in seen(by_port(server.port)).of(ServerProcess) if s.datadir.endswith(str(inside)))
     assert found.datadir == f"/proc/{found.pid}/root{inside}"
     assert (Path(found.datadir) / "ibdata1").exists()
-    assert found.error_log == str(server.error_log)  # the same for both
+    assert found.error_log.endswith(str(server.error_log))  # the same for both, unless we sit in a root of our own
 
 
 # Where it does not run

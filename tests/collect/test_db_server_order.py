@@ -66,10 +66,10 @@ def test_the_limit_of_a_running_server_is_read_from_the_process(servers: list[Ma
 
 def test_of_many_other_servers_only_the_nearest_are_told() -> None:
     others = [
-        db_world.make(ServerProcess, pid=n, role="other", ports=(f"*:{3400 + n}",), sockets=(), age=float(n))
-        for n in range(1, 10)
+        db_world.make(ServerProcess, pid=100 + n, role="other", ports=(f"*:{3400 + n}",), sockets=(), age=float(n))
+        for n in range(1, 31)
     ]
     own = db_world.make(ServerProcess)
-    near = db_world.make(ServerProcess, pid=99, role="other", ports=("10.0.0.7:3306",), age=9e6)
+    near = db_world.make(ServerProcess, pid=990, role="other", ports=("10.0.0.7:3306",), age=9e6)
     told = list(db_server._told(db_world.make(DbTarget), [*reversed(others), near, own]))
-    assert [p.pid for p in told] == [60, 99, 1, 2, 3, 4]
+    assert [p.pid for p in told] == [60, 990, *range(101, 120)]

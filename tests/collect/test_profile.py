@@ -708,7 +708,8 @@ def test_a_process_that_ended_is_why_its_profiler_failed(
 ) -> None:
     pid = start("sh", "-c", "echo ready; exec sleep 60")
     ticks = own_ticks(pid)
-    bare(perf=f"#!/bin/sh\nkill -9 {pid}\nexit 5\n")
+    # a signal takes its time: the profiler gives up only when its process is gone
+    bare(perf=f"#!/bin/sh\nkill -9 {pid}\nuntil grep -q '^State:.*Z' /proc/{pid}/status; do :; done\nexit 5\n")
     monkeypatch.setattr(profilers, "_setting", {"perf_event_paranoid": 1}.get)
     assert refused(pid, ticks)[:2] == ("missing", "it[1] ended before it could be profiled")
 
