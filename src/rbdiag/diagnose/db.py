@@ -266,7 +266,7 @@ def _misled(
 ) -> Finding:
     """The finding, with who says the wrong place and where the right one is."""
     part = "socket" if found.socket else "port"
-    origins = [o for o in found.origins if part in o.split(" from ")[0]] or list(found.origins)
+    origins = [o for o in found.origins if part in o.split(" from ")[0] or o.startswith("host")]
     said = f" ({origins[0]})" if origins and len(text) + len(origins[0]) < 140 else ""
     drift = [v for name in ("port", "socket", "bind_address") if (v := facts.last(OptionValue, name)) is not None]
     return Finding(
