@@ -153,3 +153,10 @@ def test_the_certificates_own_names_are_named() -> None:
     finding = first(tls("wrong-name", "Hostname mismatch", names=("a.test", "b.test")))
     assert "is for a.test, b.test, not for 127.0.0.1" in finding.summary
     assert finding.severity is Severity.CRITICAL
+
+
+def test_an_account_name_never_leaves_its_quotes() -> None:
+    from rbdiag.collect.db_words import quoted
+
+    assert quoted("o'brien; DROP@10.0.0.9") == "'o''brien; DROP'@'10.0.0.9'"
+    assert quoted("back\\slash@%") == "'back\\\\slash'@'%'"

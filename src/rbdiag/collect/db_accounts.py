@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
+from rbdiag.collect.db_words import quoted
 from rbdiag.deadline import Deadline
 from rbdiag.facts.db import Account, Login
 from rbdiag.model import CannotLook, Fact, Facts
@@ -122,7 +123,7 @@ def parse_accounts(rows: Iterable[Row], user: str, client: str) -> Iterator[Acco
         said += [f"password lives {lifetime:.0f} days"] if lifetime and lifetime > 0 else []
         plugins = [str(row.get("plugin") or ""), *re.findall(r'"([^"]+)"', str(row.get("also") or ""))]
         yield Account(
-            subject=f"'{row['User']}'@'{row['Host']}'", plugin=" or ".join(dict.fromkeys(p for p in plugins if p)),
+            subject=quoted(f"{row['User']}@{row['Host']}"), plugin=" or ".join(dict.fromkeys(p for p in plugins if p)),
             tls=_tls(row.get("ssl_type"), numbered="is_role" in row), locked=_flag(row.get("account_locked")) or False,
             expired=expired, password_changed_at=changed or None, max_user_connections=int(most) if most else None,
             limits=tuple(said), matches=(str(row["User"]), str(row["Host"])) == taken,

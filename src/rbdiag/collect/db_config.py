@@ -192,12 +192,19 @@ def _value(option: Option) -> OptionValue:
     )  # fmt: skip
 
 
+def _same(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
 def _listening_elsewhere(process: ServerProcess, wins: dict[str, Option], newer: set[str]) -> Iterator[Drift]:
     """Where a file that was changed since the start names another port or socket than the process listens on.
 
     Seen from outside, because nobody logs in to a server that listens where no client looks.
     """
     given = _arguments(process)
+    datadir = wins.get("datadir")
+    if datadir is not None and datadir.value and process.datadir and not _same(datadir.value, process.datadir):
+        return  # the files are another server's than the one that answers where the client asked
     ports = {endpoint.rpartition(":")[2] for endpoint in process.ports}
     for name, there in (("port", ports), ("socket", set(process.sockets))):
         option = wins.get(name)

@@ -107,8 +107,9 @@ _SERVER = (
     Phrase("no-memory", "annot ", r"Cannot (?:map|allocate) .*(?P<a>buffer.?pool)|Cannot allocate memory"),
     Phrase("no-memory", "mmap(", r"mmap\(.*\) failed; errno (?P<n>\d+)"),
     Phrase("tls-key", "error: ", r"(?:SSL|TLS) error: .*(?:private key|certificate|\bCA\b|\bkey\b)"),
-    Phrase("tls-key", "Failed to ", r"Failed to (?:setup|set up|initialize) (?:SSL|TLS)"),
-    Phrase("tls-key", "SSL library error"),
+    Phrase("tls-key", "Failed to ", r"Failed to (?:setup|set up|initialize) (?:SSL|TLS)(?!.*version)"),
+    # switched off or misspelt, a version is no matter of keys
+    Phrase("tls-key", "SSL library error", r"SSL library error(?!.*version)"),
     Phrase("plugin-load", "open shared library", r"open shared library '(?P<a>[^']+)'"),
     Phrase("plugin-load", "load plugin named", r"load plugin named '(?P<a>[^']+)'"),
     Phrase("slow-io", "intended loop took", r"intended loop took (?P<n>\d+)ms"),

@@ -96,7 +96,7 @@ def quoted(account: str) -> str:
     """An account as SQL writes it: `'app'@'10.0.0.9'` of `app@10.0.0.9`."""
     name, at, host = account.rpartition("@")
     parts = (name, host) if at else (account,)
-    return "@".join("'" + part.replace("'", "''") + "'" for part in parts)
+    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in parts)
 
 
 def grant(text: str, account: str, sql: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from math import ceil
 
 from rbdiag.diagnose import db_locks, db_view
+from rbdiag.diagnose.login_steps import literal
 from rbdiag.facts import number, size, span
 from rbdiag.facts.db import Account, Greeting, Login, ServerProcess
 from rbdiag.facts.host import Memory
@@ -239,7 +240,7 @@ def _raise_limit(user: str, resource: str, account: Account | None, facts: Facts
             )
     elif user and resource in _WITH:
         value = own + max(10, ceil(own / 4)) if own else 0
-        name = account.subject if account else f"'{user}'@'%'"
+        name = account.subject if account else f"{literal(user)}@'%'"
         more = f"from {own} to {value}" if value else "0 is no limit"
         yield Step(
             f"raise what {name} may have ({more})", db_view.sql(f"ALTER USER {name} WITH {_WITH[resource]} {value}", facts),

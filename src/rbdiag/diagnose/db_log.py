@@ -281,6 +281,8 @@ def datadir_locked(facts: Facts) -> Iterator[Finding]:
     named = failed.reason.name
     datadir = (files.datadir if files else "") or (named.rpartition("/")[0] if named.startswith("/") else "")
     holders = [p for p in facts.of(ServerProcess) if datadir and p.datadir.rstrip("/") == datadir.rstrip("/")]
+    # a newcomer that still waits for the lock has the file open as well; it serves nobody yet
+    holders.sort(key=lambda p: (not (p.ports or p.sockets), -p.age))
     holder = holders[0] if holders else None
     lock = named if named.startswith("/") else f"{datadir.rstrip('/')}/{named.removeprefix('./') or 'ibdata1'}"
     who = f"{holder.subject} holds it" if holder is not None else "another process holds it"

@@ -136,7 +136,7 @@ def secret_rotated(facts: Facts) -> Iterator[Finding]:
     if login is None or chosen is None or not login.password or tls_is_demanded(facts):
         return
     changed, now = chosen.password_changed_at, chosen.seen_at
-    if not chosen.subject.startswith(f"'{login.user}'@") or changed is None or now is None:
+    if not chosen.subject.startswith(f"{way.literal(login.user)}@") or changed is None or now is None:
         return
     if not 0 <= now - changed <= _CHANGED_LATELY:
         return

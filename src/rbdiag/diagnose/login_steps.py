@@ -31,7 +31,7 @@ def literal(text: str) -> str:
 
 def rows_of(facts: Facts, user: str) -> list[Account]:
     """The accounts of this user, whatever their hosts."""
-    return [a for a in facts.of(Account) if a.subject.startswith(f"'{user}'@")]
+    return [a for a in facts.of(Account) if a.subject.startswith(f"{literal(user)}@")]
 
 
 def matched(facts: Facts) -> Account | None:
@@ -51,7 +51,7 @@ def client_host(facts: Facts, login: Login | None) -> str:
 def account_name(facts: Facts, user: str, host: str) -> str:
     """The account to name in a statement: the row that the server chose, else one for this user and host."""
     chosen = matched(facts)
-    if chosen is not None and chosen.subject.startswith(f"'{user}'@"):
+    if chosen is not None and chosen.subject.startswith(f"{literal(user)}@"):
         return chosen.subject
     rows = rows_of(facts, user)
     return rows[0].subject if len(rows) == 1 else f"{literal(user)}@{literal(host or '%')}"
