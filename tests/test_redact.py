@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rbdiag.redact import MASK, _argument, _harmless, _redact, is_secret, redact, redact_command
+from rbdiag.redact import MASK, _argument, _harmless, _redact, is_secret, redact, redact_command, redact_statement
 
 # HUNTER2 is planted in each; nothing else of the line may be lost unless the second column says how it is shown.
 TEXTS = [
@@ -386,3 +386,29 @@ def test_importing_compiles_no_pattern() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": os.pathsep.join(sys.path)}
     )
     assert (done.stdout, done.stderr) == ("***\n", "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        ("SELECT * FROM orders WHERE id = 42", "SELECT * FROM orders WHERE id = 42"),
+        (
+            "INSERT INTO cards VALUES ('4111', \"Ann O'Hara\", 4111111111111111)",
+            "INSERT INTO cards VALUES (?, ?, ?)",
+        ),
+        ("SELECT aes_decrypt(s, 'it''s a key') FROM t", "SELECT aes_decrypt(s, ?) FROM t"),
+        (r"UPDATE t SET a = 'it\'s', b = 0xDEADBEEF", "UPDATE t SET a = ?, b = ?"),
+        ("SELECT `col` FROM t WHERE note = 'cut off in the mid", "SELECT `col` FROM t WHERE note = ?"),
+        ("ALTER USER app IDENTIFIED BY 'secret'", "ALTER USER app IDENTIFIED BY ?"),
+    ],
+    ids=[
+        "short numbers stay",
+        "texts and long numbers",
+        "a doubled quote",
+        "an escaped quote",
+        "cut off",
+        "a password",
+    ],
+)
+def test_a_statement_is_shown_without_its_values(statement: str, shown: str) -> None:
+    assert redact_statement(statement) == shown

@@ -377,7 +377,7 @@ def test_deadlocks(server: Database) -> None:
         innodb = next(f for f in until_told(server, "db.deadlock")[0].evidence if isinstance(f, Innodb))
         assert innodb.deadlock_at is not None
         assert time.time() - innodb.deadlock_at < 60
-        assert "UPDATE orders SET v = 'd' WHERE id = 1" in innodb.deadlock_text
+        assert "UPDATE orders SET v = ? WHERE id = 1" in innodb.deadlock_text
     finally:
         stop.set()
         meet.abort()

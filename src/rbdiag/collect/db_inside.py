@@ -138,7 +138,7 @@ def parse_deadlock(report: str) -> tuple[float | None, str]:
 
     Both times stand in the report in the server's own zone, so only their difference is used.
     """
-    from rbdiag.redact import redact
+    from rbdiag.redact import redact_statement
 
     section, now = _DEADLOCK.search(report), re.search(_CLOCK, report, re.MULTILINE)
     at = re.search(_CLOCK, section[1], re.MULTILINE) if section else None
@@ -151,7 +151,7 @@ def parse_deadlock(report: str) -> tuple[float | None, str]:
         after for line, after in pairwise(lines)
         if "hread id" in line and after and not after.startswith(("***", "RECORD", "-", "TABLE"))
     ]  # fmt: skip
-    return max(0.0, age), redact(" | ".join(dict.fromkeys(statements)))[:_DEADLOCK_SHOWN]
+    return max(0.0, age), redact_statement(" | ".join(dict.fromkeys(statements)))[:_DEADLOCK_SHOWN]
 
 
 def _clock(text: str) -> datetime:
@@ -211,7 +211,7 @@ def replica(row: Row, before: float | None, seconds: float) -> Replica:
         io="yes" if io == "yes" else "connecting" if io in ("connecting", "preparing") else "no",
         sql="yes" if _of(row, "Slave_SQL_Running", "Replica_SQL_Running").lower() == "yes" else "no",
         io_errno=int(errno or 0), io_error=redact(" ".join(error.split())),
-        sql_errno=int(_of(row, "Last_SQL_Errno") or 0), sql_error=redact(" ".join(_of(row, "Last_SQL_Error").split())),
+        sql_errno=int(_of(row, "Last_SQL_Errno") or 0), sql_error=_without_values(_of(row, "Last_SQL_Error")),
         lag=lag(row), lag_before=before, seconds=round(seconds, 3),
         sql_state=_of(row, "Slave_SQL_Running_State", "Replica_SQL_Running_State"), channel=name,
         wanted_delay=float(_of(row, "SQL_Delay") or 0),
@@ -253,6 +253,14 @@ def rates(line: Line, deadline: Deadline) -> Iterator[Fact]:
     deadline.sleep(deadline.window(_WINDOW))
     after, took = sample(), time.monotonic() - began
     yield db_rates(line.target.subject, before, after, took)
+
+
+def _without_values(error: str) -> str:
+    """An error of the applier, with the statement that it quotes at its end stripped of its values."""
+    from rbdiag.redact import redact, redact_statement
+
+    told, quoting, statement = " ".join(error.split()).partition("Query: '")
+    return redact(told) + (quoting + redact_statement(statement.removesuffix("'")) + "'" if quoting else "")
 
 
 _Sample = tuple[Mapping[str, str], Mapping[str, str], int | None]

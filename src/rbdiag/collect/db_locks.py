@@ -129,12 +129,12 @@ def _try(line: Line, deadline: Deadline, *queries: str) -> list[Row]:
 
 
 def _last_statements(line: Line, ids: list[int], deadline: Deadline) -> dict[int, str]:
-    from rbdiag.redact import redact
+    from rbdiag.redact import redact_statement
 
     if not ids:
         return {}
     rows = _try(line, deadline, _LAST_STATEMENTS.format(", ".join(map(str, ids))))
-    return {int(r["id"]): redact(" ".join(str(r["text"]).split())) for r in rows if r["text"]}
+    return {int(r["id"]): redact_statement(" ".join(str(r["text"]).split())) for r in rows if r["text"]}
 
 
 def join(everybody: Iterable[Seat], rows: Iterable[Row], held: Iterable[Held]) -> list[LockWait]:

@@ -172,7 +172,7 @@ def seats(line: Line, deadline: Deadline) -> tuple[list[Seat], Gap | None]:
 
 def parse_seats(rows: Iterable[Row], own: int | None, *, exact: bool) -> list[Seat]:
     """Rows of the process list as seats, without our own. `exact` says that times have fractions of seconds."""
-    from rbdiag.redact import redact
+    from rbdiag.redact import redact_statement
 
     found = []
     for row in rows:
@@ -188,7 +188,7 @@ def parse_seats(rows: Iterable[Row], own: int | None, *, exact: bool) -> list[Se
                 id=int(row["id"]), user=str(row["user"] or ""), host=client_host(str(row["host"] or "")),
                 database=str(row["db"] or ""), command=str(row["command"] or ""), state=str(row["state"] or ""),
                 seconds=seconds, at_least=float(row["waited"] or 0) if row_wait else at_least,
-                statement=redact(" ".join(str(row["info"] or "").split())),
+                statement=redact_statement(" ".join(str(row["info"] or "").split())),
                 transaction=None if row.get("trx_age") is None else max(0.0, float(row["trx_age"])),
                 row_wait=row_wait, rows_locked=row.get("rows_locked"), tables_locked=int(row.get("tables_locked") or 0),
                 rows_modified=int(row.get("rows_modified") or 0),
