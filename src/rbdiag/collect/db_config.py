@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterable, Iterator
 
 from rbdiag.collect import option_files, proc
-from rbdiag.collect.db_drift import drift as drift  # the plan finds both checks of the configuration here
+from rbdiag.collect.db_drift import drift as drift
+from rbdiag.collect.db_setup import reads  # the plan finds both checks of the configuration here
 from rbdiag.collect.db_validate import PATIENCE, validate
 from rbdiag.collect.option_files import Option, one_line
 from rbdiag.deadline import Deadline
@@ -35,6 +36,8 @@ def options(
     if not roots:
         raise CannotLook(_no_files(target, process))
     files = option_files.read(roots)
+    if process is not None and not reads(process, (*files.read, *(path for path, _ in files.skipped))):
+        process = None  # another server answers where this one was to listen
     started = _started(process)
     newer = False
     for path in (*files.read, *(path for path, _ in files.skipped)):
@@ -192,19 +195,12 @@ def _value(option: Option) -> OptionValue:
     )  # fmt: skip
 
 
-def _same(one: str, other: str) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
 def _listening_elsewhere(process: ServerProcess, wins: dict[str, Option], newer: set[str]) -> Iterator[Drift]:
     """Where a file that was changed since the start names another port or socket than the process listens on.
 
     Seen from outside, because nobody logs in to a server that listens where no client looks.
     """
     given = _arguments(process)
-    datadir = wins.get("datadir")
-    if datadir is not None and datadir.value and process.datadir and not _same(datadir.value, process.datadir):
-        return  # the files are another server's than the one that answers where the client asked
     ports = {endpoint.rpartition(":")[2] for endpoint in process.ports}
     for name, there in (("port", ports), ("socket", set(process.sockets))):
         option = wins.get(name)

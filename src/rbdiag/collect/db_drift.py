@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rbdiag.collect import option_files
+from rbdiag.collect.db_setup import reads
 from rbdiag.collect.option_files import one_line
 from rbdiag.deadline import Deadline
 from rbdiag.facts.db import Drift, OptionFile, OptionValue, ServerProcess
@@ -76,6 +77,8 @@ def drift(line: Line, facts: Facts, deadline: Deadline) -> Iterator[Fact]:
         raise CannotLook(Gap("skipped", "no option files of this server are known here"))
     if process is None and (info is None or info.hostname != os.uname().nodename):
         raise CannotLook(Gap("skipped", "nothing shows that these option files are those of the server that answers"))
+    if process is not None and not reads(process, {o.file for o in written.values()}):
+        raise CannotLook(Gap("skipped", f"these option files are not those of {process.subject}, which answers"))
     given = option_files.arguments_in(process.command) if process else {}
     names = sorted(n for n in written if re.fullmatch(r"[a-z0-9_]{1,64}", n) and n not in _ITS_OWN and n not in given)
     if not names:

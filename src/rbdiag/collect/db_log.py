@@ -170,12 +170,16 @@ def _look(
 
 
 def _own_logs(process: ServerProcess | None, config: ServerConfig | None, folders: Folders) -> list[str]:
-    """Where the server's log is: where it writes to, where its files say, or the first of the usual places."""
+    """Where the server's log is: where it writes to, where its files say, or the first of the usual places.
+
+    Where the files are of a server that does not run, while another answers in its place, both logs tell.
+    """
     root = f"/proc/{process.pid}/root" if process is not None and process.container else ""
-    for said in (process.error_log if process else "", config.error_log if config else ""):
-        path = os.path.join(folders.datadir, said) if said else ""
-        if os.path.isabs(path) and path != "/dev/stderr":
-            return [path]
+    said = [process.error_log if process else "", config.error_log if config else ""]
+    places = [os.path.join(folders.datadir, path) for path in said if path]
+    places = [path for path in places if os.path.isabs(path) and path != "/dev/stderr"]
+    if places:
+        return places if process is not None and config is not None and not config.running else places[:1]
     host = os.uname().nodename
     named = [f"{folders.datadir}/{name}.err" for name in (host, host.partition(".")[0])] if folders.datadir else []
     return [path for path in (*named, *(root + path for path in _USUAL)) if _has_lines(path)][:1]

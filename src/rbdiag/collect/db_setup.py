@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from rbdiag.collect import option_files, proc
@@ -39,7 +39,8 @@ def look(
         files, values = servers[chosen].files, dict(servers[chosen].values)
     else:
         files, values = server_options(option_files.default_files({}, ""))
-    if chosen is None:
+    if chosen is None or not reads(facts[chosen], files):
+        # none, or another server answers where this one was to listen
         chosen = _with_these(files, values.get("datadir", ""), facts)
     running = facts[chosen] if chosen is not None else None
     program = running.program if running is not None else _program(values)
@@ -48,6 +49,12 @@ def look(
         yield config
         if config.for_target and not config.running:
             yield from _paths(config, deadline)
+
+
+def reads(process: ServerProcess, files: Iterable[str]) -> bool:
+    """Whether a server was started with one of these files, by whatever path; where that is hidden, it is taken to."""
+    own = {os.path.realpath(path) for path in process.option_files}
+    return not own or not own.isdisjoint(os.path.realpath(path) for path in files)
 
 
 def _with_these(files: tuple[str, ...], datadir: str, facts: list[ServerProcess]) -> int | None:

@@ -143,7 +143,11 @@ def port_in_use(facts: Facts) -> Iterator[Finding]:
     if owner is not None:
         who = f"{owner.process or 'a process we may not see'} listens on {owner.subject}"
         if failed.second and server is not None and owner.pid == server.pid:
-            who += ", the server itself: it ran already"
+            who += (
+                ", the server itself: it ran already"
+                if files is not None and files.running
+                else ", which answers in its place"
+            )
     else:
         who = "nobody listens there now, so it can be started again"
     about = (f"port {port}", *(i.subject for i in owners), *(i.process for i in owners if i.process))
