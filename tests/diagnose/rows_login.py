@@ -74,6 +74,7 @@ def tls(word: TlsWord, detail: str = "", **certificate: Any) -> Facts:
     return w.beside().without(Account).but(*handshake(word, detail, **certificate))
 
 
+over_the_lan = w.make(TcpAnswer, subject="10.0.0.9:3306", host="10.0.0.9", address="10.0.0.9")
 slow = w.make(Greeting, seconds=2.0)
 quick = w.make(Login, seconds=0.002)
 unresolved = line("unresolved", "IP address '10.0.0.9' could not be resolved: Temporary failure in name resolution",
@@ -300,14 +301,21 @@ ROWS: list[Row] = [
     Row("an application's TLS fails", w.afar().but(line("tls-failed", "ERROR 2026 (HY000): TLS/SSL error: certificate has expired", number=2026)),
         "db.tls-failed"),
     # names that take long
-    Row("the greeting takes two seconds, and the log says why", w.beside().but(slow, quick, unresolved), "db.name-resolution-slow",
+    Row("the greeting takes two seconds, and the log says why", w.beside().but(slow, quick, unresolved, over_the_lan), "db.name-resolution-slow",
         says="greets after 2.0 s, while the login after it takes 2.0 ms"),
     Row("the greeting takes two seconds, from afar", w.afar().but(w.make(Greeting, subject=w.REMOTE, seconds=2.0)), "db.name-resolution-slow"),
     Row("nothing is said over TCP, and the socket answers at once",
-        w.beside().but(w.make(Greeting, word="silent", seconds=4.5), admin(seconds=0.002), unresolved,
+        w.beside().but(w.make(Greeting, word="silent", seconds=4.5), admin(seconds=0.002), unresolved, over_the_lan,
                        w.make(Session, subject="session 9", id=9, user="unauthenticated user", command="Connect", state="login",
                               waits_for="login")),
         "db.name-resolution-slow", never=("db.hung",), says="says nothing for 4.5 s"),
+    Row("it greets late on loopback, whose name nobody looks up", w.beside().but(slow, quick, unresolved), None),
+    Row("it says nothing on loopback, and its socket answers at once",
+        w.beside().but(w.make(Greeting, word="silent", seconds=4.5), admin(seconds=0.002)), "db.hung", never=("db.name-resolution-slow",)),
+    Row("init_connect fails for everybody", w.beside().but(asked("shut-out", 1184, "init_connect command failed")), "db.clients-shut-out",
+        says="init_connect"),
+    Row("the server is set offline", afar(asked("shut-out", 3032, "The server is currently in offline mode")), "db.clients-shut-out",
+        says="offline_mode is on"),
     Row("the greeting takes nine tenths of a second", w.beside().but(w.make(Greeting, seconds=0.9), unresolved), None),
     Row("a name is not known, and nothing takes long", w.beside().but(unresolved), None, never=("db.name-resolution-slow",)),
     Row("all is slow: the connect as well",

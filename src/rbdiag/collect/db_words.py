@@ -27,14 +27,14 @@ LOGIN: dict[int, LoginWord] = {
     1040: "too-many-connections", 1203: "user-limit", 1226: "user-limit",
     3118: "locked", 3955: "locked", 4150: "locked", 4151: "locked", 1820: "expired", 1862: "expired",
     1251: "plugin", 1275: "plugin", 1524: "plugin", 1698: "plugin", 2054: "plugin", 2058: "plugin", 2059: "plugin",
-    2061: "plugin", 3159: "tls-required", 2026: "tls-failed", 3168: "starting",
+    2061: "plugin", 1184: "shut-out", 3032: "shut-out", 3159: "tls-required", 2026: "tls-failed", 3168: "starting",
     1158: "lost", 1159: "lost", 1160: "lost", 1161: "lost", 1927: "lost", 2002: "lost", 2003: "lost", 2006: "lost",
     2013: "lost", 2055: "lost",
 }  # fmt: skip
 # A login that the server itself turned away: it works, and there may be another way in.
 TURNED_AWAY: tuple[LoginWord, ...] = (
     "denied", "unknown-database", "no-privilege", "host-not-allowed", "host-blocked", "too-many-connections",
-    "user-limit", "locked", "expired", "plugin", "tls-required", "tls-failed",
+    "user-limit", "locked", "expired", "plugin", "tls-required", "tls-failed", "shut-out",
 )  # fmt: skip
 # At a statement: no right to it; no such thing here; cut short by a limit or by somebody; nobody there any more.
 FORBIDDEN = (1044, 1045, 1142, 1143, 1227, 1370)

@@ -27,6 +27,8 @@ _CHANGED_LATELY, _FIRST_PASSWORD = 86400.0, 600.0
 # A greeting takes a millisecond or two; one that takes a second waited for something, and where the kernel answers a
 # connect in no time and the login after it is quick, that something is the lookup of the client's name.
 _SLOW_GREETING, _QUICK_CONNECT = 1.0, 0.2
+# Both servers take these for localhost without asking anybody (sql/hostname.cc, ip_to_hostname).
+_NEVER_LOOKED_UP = ("127.0.0.1", "::1")
 
 
 def _asked(facts: Facts, *words: str) -> Login | None:
@@ -340,6 +342,34 @@ def tls_failed(facts: Facts) -> Iterator[Finding]:
     yield _finding(TLS_FAILED, facts, summary, (login, answer), way.mend_tls(facts, answer))
 
 
+SHUT_OUT = Spec(
+    code="db.clients-shut-out",
+    title="the server lets nobody in but administrators",
+    severity=Severity.CRITICAL,
+    meaning="A setting of the running server ends every ordinary session as it begins: offline_mode is on, or the statement in "
+    "init_connect fails. Accounts with administrative rights are spared, so an administrator sees nothing of it.",
+    told="Error 3032 (offline_mode) or 1184 (init_connect) in answer to our login, with the right password.",
+    not_to_be_taken_for="a locked account (4151, 3118); a wrong password (1045); a full server (1040).",
+    resolution=(
+        "see why it was set",
+        "SET GLOBAL offline_mode = OFF, or mend init_connect",
+        "the same in the option file",
+    ),
+)
+
+
+def shut_out(facts: Facts) -> Iterator[Finding]:
+    login = _in_vain(facts, "shut-out")
+    if login is None:
+        return
+    offline = login.code == 3032
+    why = "offline_mode is on" if offline else "its init_connect statement fails"
+    yield _finding(
+        SHUT_OUT, facts, f"{login.subject} ends every ordinary session ({login.code}): {why}", (login,),
+        way.open_again(facts, offline=offline),
+    )  # fmt: skip
+
+
 HOST_BLOCKED = Spec(
     code="db.host-blocked",
     title="the server has blocked this client's host",
@@ -407,6 +437,8 @@ def name_resolution_slow(facts: Facts) -> Iterator[Finding]:
     found, greeting, info = db_view.target(facts), facts.first(Greeting), facts.first(ServerInfo)
     opened = next((a for a in facts.of(TcpAnswer) if a.word == "open"), None)
     if found is None or greeting is None or opened is None or found.socket or opened.seconds > _QUICK_CONNECT:
+        return
+    if opened.address in _NEVER_LOOKED_UP:
         return
     if (
         greeting.word not in ("mysql", "silent")
@@ -500,5 +532,5 @@ def said_in_the_logs(facts: Facts) -> Iterator[Finding]:
 
 RULES = (
     access_denied, denied_in_the_logs, secret_rotated, host_not_allowed, unknown_database, privilege_missing, auth_plugin,
-    tls_required, tls_failed, host_blocked, account_locked, name_resolution_slow, said_in_the_logs,
+    tls_required, tls_failed, shut_out, host_blocked, account_locked, name_resolution_slow, said_in_the_logs,
 )  # fmt: skip

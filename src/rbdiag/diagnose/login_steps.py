@@ -327,6 +327,17 @@ def for_line(event: LogEvent, facts: Facts) -> Iterator[Step]:
             )
 
 
+def open_again(facts: Facts, *, offline: bool) -> Iterator[Step]:
+    """How a server takes ordinary clients again that one of its settings shuts out."""
+    name, value = ("offline_mode", "OFF") if offline else ("init_connect", "''")
+    yield Step("see the setting, as an administrator", db_view.sql(f"SELECT @@GLOBAL.{name}", facts))
+    why = "if nobody keeps it closed on purpose" if offline else "until the statement in it works for every account"
+    yield Step(
+        f"set {name} to {value} ({why}); sessions that begin from then on are let in",
+        db_view.sql(f"SET GLOBAL {name} = {value}", facts), "disruptive", db_view.again(facts),
+    )  # fmt: skip
+
+
 def missing_right(text: str) -> tuple[str, str, str]:
     """The right, the account and the table (or database) of a line that says one is missing; "" where it does not say.
 

@@ -20,7 +20,8 @@ GreetingWord = Literal["mysql", "error", "silent", "closed", "reset", "other"]
 Attempt = Literal["asked", "with-tls", "admin"]
 LoginWord = Literal[
     "ok", "denied", "unknown-database", "no-privilege", "host-not-allowed", "host-blocked", "too-many-connections",
-    "user-limit", "locked", "expired", "plugin", "tls-required", "tls-failed", "lost", "silent", "starting", "failed",
+    "user-limit", "shut-out", "locked", "expired", "plugin", "tls-required", "tls-failed", "lost", "silent", "starting",
+    "failed",
 ]  # fmt: skip
 OptionWord = Literal["unknown-option", "bad-value", "bad-group", "no-group", "unreadable", "ignored", "loop"]
 ServerRole = Literal["target", "other"]
