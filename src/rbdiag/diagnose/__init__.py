@@ -12,10 +12,11 @@ from rbdiag.model import Facts, Finding, Spec
 Rule = Callable[[Facts], Iterator[Finding]]
 
 # The cpu area is four files: one process, many, demand, and load that is not CPU time of programs. The db area is
-# six: where the server is, the login, what its log tells, what is wrong inside, locks, replication.
+# nine: where the server is, who answers there, the login, its log and its clients' logs, its data, what is wrong inside,
+# locks, replication.
 AREAS = (
-    "db", "db_login", "db_log", "db_inside", "db_locks", "db_replica", "db_clients", "db_damage", "cpu", "crowd", "demand",
-    "load", "host", "space", "oom", "svc", "net", "dns", "tls", "change",
+    "db", "db_mute", "db_login", "db_log", "db_inside", "db_locks", "db_replica", "db_clients", "db_damage", "cpu", "crowd", "demand",
+    "load", "host", "space", "oom", "svc", "net", "net_quality", "dns", "tls", "change",
 )  # fmt: skip
 
 

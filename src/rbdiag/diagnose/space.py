@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from shlex import quote
 
 from rbdiag.diagnose import db_view, steps
-from rbdiag.diagnose.db import away, since_ready
+from rbdiag.diagnose.db import away
+from rbdiag.diagnose.db_mute import since_ready
 from rbdiag.facts import number, size
 from rbdiag.facts.db import PathAccess, ServerConfig
 from rbdiag.facts.host import FilesystemUse, KernelEvent, SpaceUser

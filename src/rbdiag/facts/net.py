@@ -197,10 +197,6 @@ class Listener(Fact):
     def full(self) -> bool:
         return self.waiting > self.backlog > 0 or self.waiting >= self.backlog > 0
 
-    @property
-    def loopback(self) -> bool:
-        return self.address.startswith("127.") or self.address == "::1"
-
     def __str__(self) -> str:
         who = self.process or "a process we may not see"
         queue = f", {self.waiting} clients wait to be accepted (at most {self.backlog})" if self.waiting else ""
