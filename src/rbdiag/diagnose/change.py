@@ -41,6 +41,13 @@ def config_invalid(facts: Facts) -> Iterator[Finding]:
         yield _invalid("the server cannot start", edited, fatal, Severity.CRITICAL, facts)
     elif any(f.newer for f in edited):
         yield _invalid("the next start will fail", edited, fatal, Severity.WARNING, facts)
+    elif ignored := [p for p in passed if p.word == "ignored" and not _runs(facts)]:
+        # started without what is in it (user, datadir, port), a server seldom comes up
+        edited = _edited(ignored, facts)
+        yield replace(
+            _invalid("the server passes over its option file", edited, ignored, Severity.CRITICAL, facts),
+            confidence=Confidence.LIKELY,
+        )
     elif passed:
         edited = _edited(passed, facts)
         yield replace(
@@ -100,6 +107,11 @@ def _mend(problem: OptionProblem, start: bool, facts: Facts) -> Iterator[Step]:
             yield Step(
                 "take the line out (the file as it was is kept beside it), or write what was meant",
                 f"{root}sed -i.before '{line}s/^/# /' {file}", "disruptive", f"sed -n {line}p {file}",
+            )  # fmt: skip
+        case "no-group" if line is not None and ("\ufeff" in problem.text or "\\ufeff" in problem.text):
+            yield Step(
+                "take the byte order mark off its beginning, which an editor left there",
+                f"{root}sed -i.before '1s/^\\xEF\\xBB\\xBF//' {file}", "disruptive", f"head -c 3 {file} | od -c",
             )  # fmt: skip
         case "no-group" if line is not None:
             group = (

@@ -165,20 +165,24 @@ def end_holder(wait: LockWait, facts: Facts) -> Iterator[Step]:
 
 
 def _find_holder(facts: Facts) -> Iterator[Step]:
-    idle = (
-        "SELECT ID, USER, HOST, DB, TIME FROM information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' ORDER BY TIME DESC"
+    # asleep, or at work for as long as the others wait: both can hold it
+    others = (
+        "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE, LEFT(INFO, 60) FROM information_schema.PROCESSLIST "
+        "WHERE COMMAND <> 'Daemon' AND STATE NOT LIKE 'Waiting for%' ORDER BY TIME DESC LIMIT 20"
     )
-    if db_view.flavour(facts) == "MariaDB":
-        yield Step("see who sleeps: one of them holds it", db_view.sql(idle, facts))
-        yield Step(
-            "let the server show who holds what (a plugin of MariaDB's own)",
-            db_view.sql(
-                "INSTALL SONAME 'metadata_lock_info'; SELECT * FROM information_schema.METADATA_LOCK_INFO", facts
-            ),
-        )
-    else:
+    if db_view.flavour(facts) != "MariaDB":
         yield Step("see who holds what", db_view.sql("SELECT * FROM sys.schema_table_lock_waits\\G", facts))
-        yield Step("see who sleeps", db_view.sql(idle, facts))
+    yield Step("see who does not wait: one of them holds it, most likely of the first", db_view.sql(others, facts))
+    if db_view.flavour(facts) == "MariaDB":
+        yield Step(
+            "let the server show who holds what: loads a plugin of MariaDB's own, and itself waits while the whole server "
+            "is locked",
+            db_view.sql(
+                "SET lock_wait_timeout = 3; INSTALL SONAME 'metadata_lock_info'; "
+                "SELECT * FROM information_schema.METADATA_LOCK_INFO", facts,
+            ),
+            "disruptive",
+        )  # fmt: skip
     yield Step(
         "end the holder, by its id from that list", db_view.sql("KILL ID", facts), "disruptive", db_view.again(facts)
     )

@@ -69,7 +69,8 @@ def client(facts: Facts) -> str:
     """The client's command line for this target, as its administrator would type it; it asks for the password itself."""
     name = "mariadb" if flavour(facts) == "MariaDB" else "mysql"
     process, found = server(facts), target(facts)
-    socket = (process.sockets[0] if process and process.sockets else "") or (found.socket if found else "")
+    # The path that was given works from here; the server's own may be one of its own root (a container, a chroot).
+    socket = (found.socket if found else "") or (process.sockets[0] if process and process.sockets else "")
     if socket and (process is not None or (found is not None and found.local)):
         return f"{steps.sudo(facts)}{name} --socket={quote(socket)}"
     if found is None:
