@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def short_folder(kind: str = "db") -> Path:
     return folder
 
 
-class Database:
+class Database(ABC):
     """A server that a test owns. `folder` holds all its files and is removed at the end if it was made here.
 
     Options become lines of the option file: `max_connections=10` is `max-connections=10`, True an option without a
@@ -258,14 +259,14 @@ class Database:
 
     # What each kind of server knows
 
+    @abstractmethod
     def command(self) -> list[str]:
         """How to start the program, without its options."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def template(cls) -> Path:
         """A data directory as the server makes it, made once in a session."""
-        raise NotImplementedError
 
     def prepare(self) -> None:
         """A data directory, where there is none yet; it belongs to the user that the server will run as."""

@@ -130,6 +130,7 @@ CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
         ('db.auth-plugin', 'client and account disagree on how to prove who it is'),
         ('db.tls-required', 'the server demands TLS, and the client does not use it'),
         ('db.tls-failed', 'TLS with the server fails'),
+        ('db.clients-shut-out', 'the server lets nobody in but administrators'),
         ('db.host-blocked', "the server has blocked this client's host"),
         ('db.account-locked', 'the account is locked, or its password has expired'),
         ('db.name-resolution-slow', "the server takes long to look up its clients' names"),
