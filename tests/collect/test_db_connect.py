@@ -651,6 +651,23 @@ def test_a_full_server_lets_its_administrator_in(through: str) -> None:
 
 
 @needs_mariadb
+@needs_root
+def test_a_full_server_whose_last_seat_is_taken_for_a_moment_is_asked_again() -> None:
+    with MariaDB(max_connections=10) as full:
+        full.start()
+        full.account("app", "x", grant="SELECT ON *.*")
+        held = [full.connect(user="app", password="x") for _ in range(10)]
+        last = full.connect(user="root")
+        leaves = threading.Timer(0.2, last.close)
+        leaves.start()
+        with Run(socket=str(full.socket), user="root", given=(world_server(str(full.socket)),)) as run:
+            assert [login.word for login in run.logins().values()] == ["too-many-connections", "ok"]
+        leaves.join()
+        for connection in held:
+            connection.close()
+
+
+@needs_mariadb
 def test_a_stopped_server_costs_no_more_than_the_deadline_and_its_waking_finds_nobody() -> None:
     with MariaDB() as stopped:
         stopped.start()

@@ -44,6 +44,8 @@ _GREETING, _PROBE = 4.0, 0.5
 _QUESTION = b"HEAD / HTTP/1.0\r\n\r\n"
 # What a login waits for one answer of the server; less where nobody greeted and only the other door is tried.
 _ANSWER, _OTHER_DOOR = 4.0, 1.0
+# How often an administrator knocks at a full server, and the seconds in between.
+_KNOCKS, _BETWEEN_KNOCKS = 4, 0.15
 # A Unix socket's queue of clients is full for a moment under any burst; a client would wait.
 _QUEUE = 1.0
 _QUIT = 0.1
@@ -75,6 +77,16 @@ class _NotInTheClear:
 
     def authenticate(self, packet: object) -> NoReturn:
         raise RuntimeError("the server asks for the password in clear text, and others could read or be it")
+
+
+def _drained(attempt: Generator[Fact, None, Login]) -> tuple[list[Fact], Login]:
+    """All that an attempt yields, and what it comes to."""
+    seen: list[Fact] = []
+    while True:
+        try:
+            seen.append(next(attempt))
+        except StopIteration as end:
+            return seen, end.value
 
 
 class Line:
@@ -239,7 +251,7 @@ class Line:
         if last.word not in words.TURNED_AWAY:
             # Neither let in nor turned away: that must not pass for a login that works.
             raise CannotLook(Gap("failed", f"the login came to no end: {last.text or last.word}", "try again"))
-        admin = yield from self._as_admin(facts, deadline, _ANSWER)
+        admin = yield from self._as_admin(facts, deadline, _ANSWER, full=last.word == "too-many-connections")
         if admin is not None and admin.word == "ok":
             return
         give = "give one: --user NAME --password-file FILE, or a [client] section in ~/.my.cnf"
@@ -259,16 +271,30 @@ class Line:
         self._connections += opened is not None
         return opened
 
-    def _as_admin(self, facts: Facts, deadline: Deadline, answer: float) -> Generator[Fact, None, Login | None]:
-        """Through the socket of the server behind the target, where we are root and have not tried just that."""
+    def _as_admin(
+        self, facts: Facts, deadline: Deadline, answer: float, *, full: bool = False
+    ) -> Generator[Fact, None, Login | None]:
+        """Through the socket of the server behind the target, where we are root and have not tried just that.
+
+        A `full` server keeps one more connection for administrators, which clients that try again and again hold for
+        moments: so do we then, a few times.
+        """
         server = next((s for s in facts.of(ServerProcess) if s.role == "target"), None)
         if os.geteuid() != 0 or server is None or not server.sockets:
             return None
         path, target = server.sockets[0], self.target
-        if target.socket == path and target.user == "root" and not target.password:
+        if target.socket == path and target.user == "root" and not target.password and not full:
             return None
-        opened = self._again(deadline, (socket.AF_UNIX, path))
-        return None if opened is None else (yield from self._attempt("admin", opened, "off", deadline, answer))
+        for left in reversed(range(_KNOCKS if full else 1)):
+            opened = self._again(deadline, (socket.AF_UNIX, path))
+            if opened is None:
+                return None
+            seen, login = _drained(self._attempt("admin", opened, "off", deadline, answer))
+            if login.word != "too-many-connections" or not left:
+                yield from seen
+                return login
+            deadline.sleep(_BETWEEN_KNOCKS)
+        return None
 
     def _told(self, attempt: Attempt, word: LoginWord, seconds: float, **more: Any) -> Login:
         admin, text = attempt == "admin", more.get("text", "")
