@@ -79,7 +79,8 @@ def sessions(server: MariaDB) -> Iterator[None]:
         f"INSERT INTO shop.t SELECT 1 FROM (SELECT 'mysql://a:{SECRETS['statement']}@db/x') x",
         f"SELECT SLEEP(600), PASSWORD('{SECRETS['function']}')",
     )
-    holder, *others = (server.connect() for _ in range(1 + len(statements)))
+    # no read_timeout: the last test must find them waiting as the first did
+    holder, *others = (server.connect(read_timeout=None) for _ in range(1 + len(statements)))
     holder.cursor().execute("FLUSH TABLES WITH READ LOCK")
 
     def run(connection: Connection[Any], statement: str) -> None:
