@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rbdiag.facts import size
+from rbdiag.facts import size, span
 from rbdiag.model import Fact
 
 # What a line says. First what a server writes about itself, then about its clients, then what clients write.
@@ -61,3 +61,181 @@ class LogEvent(Fact):
 
     def __str__(self) -> str:
         return self.text + (f" ({self.count:,} such lines)" if self.count > 1 else "")
+
+
+# How bad a line says it is, in the writer's own words; `none` where it says nothing of that.
+LogLevel = Literal["fatal", "error", "warning", "info", "debug", "none"]
+
+
+class LogWindow(Fact):
+    """What of one log the answer is about; the subject is the log: a path, `journal of UNIT`, `standard input`.
+
+    `how` says what bounds the window: its times, `tail` where lines tell none and only the last bytes were taken,
+    `whole` where they tell none and all was taken, `new` what was written since the last run. `since` and `until` are
+    its bounds, `first_at` and `last_at` the times of its first and last line. `baseline_since` is where the baseline
+    begins that is really there, None for none. `form` names how the log writes the time, "" for not at all. `parts`
+    are the files that were read, oldest first. `moved` says that nothing was written in the window that was asked for,
+    so that it ends with the last line instead; `cut` that less was taken than was asked for. `zone_shift` was added to
+    its times, because its writer lives in another zone; by `ahead` seconds its last line lies in the future; `back` is
+    the largest step back that its times make, both 0 where there is none to speak of. `owner` is the unit or process
+    whose log it is.
+    """
+
+    how: Literal["time", "tail", "whole", "new"]
+    form: str
+    since: float | None
+    until: float | None
+    first_at: float | None
+    last_at: float | None
+    bytes: int
+    baseline_since: float | None = None
+    baseline_bytes: int = 0
+    parts: tuple[str, ...] = ()
+    moved: bool = False
+    cut: bool = False
+    zone_shift: float = 0.0
+    ahead: float = 0.0
+    back: float = 0.0
+    owner: str = ""
+    alone: bool = False
+
+    def __str__(self) -> str:
+        if not self.bytes:
+            return f"{self.subject}: nothing {'new' if self.how == 'new' else 'written in the window'}"
+        what = {
+            "time": f"{size(self.bytes)} inside the window", "whole": f"all {size(self.bytes)}, without times",
+            "tail": f"the last {size(self.bytes)}, without times", "new": f"{size(self.bytes)} since the last run",
+        }[self.how]  # fmt: skip
+        rest = [f"compared with {size(self.baseline_bytes)} before" if self.baseline_bytes else ""]
+        rest.append("nothing was written since, so the window ends with its last line" if self.moved else "")
+        rest.append("its beginning left out" if self.cut else "")
+        rest.append(f"its clock is {self.zone_shift / 3600:+g} h off ours" if self.zone_shift else "")
+        rest.append(f"its last line lies {span(self.ahead)} in the future" if self.ahead else "")
+        rest.append(f"its times step back by {span(self.back)}" if self.back else "")
+        return ", ".join([f"{self.subject}: {what}", *(part for part in rest if part)])
+
+
+class LogKnown(Fact):
+    """Lines in one log that say something the catalogue knows; the subject is the log.
+
+    `pattern` is the pattern's name, `title` what it means in a few words. `codes` are what it may speak for, the
+    likeliest first; none for what only marks a moment. `role`: `failure` speaks for its codes by itself, `ordinary`
+    does so only where it is new or much more frequent than before (healthy services write it now and then), `evidence`
+    supports other evidence only, `start` and `stop` mark a good start and an orderly end. `name` is what it is about:
+    an upstream, a host, a file, a unit, an account, "" for nothing. `count` is the number of such lines in the window,
+    `before` in the baseline. `happened_at` is the last of them, `first_at` the first; `text` the last line, redacted.
+    `started_at` is the time of the last good start in the same log after the last of them, None for none. `covered` and
+    `covered_before` are the seconds of window and baseline that were really read, None where that is not known.
+    `severity` is what the settings say of a pattern of their own, "" for any other.
+    """
+
+    pattern: str
+    title: str
+    codes: tuple[str, ...]
+    role: Literal["failure", "ordinary", "evidence", "start", "stop"]
+    name: str
+    count: int
+    before: int
+    first_at: float | None
+    happened_at: float | None
+    text: str
+    started_at: float | None = None
+    severity: Literal["", "warning", "critical"] = ""
+    covered: float | None = None
+    covered_before: float | None = None
+
+    def __str__(self) -> str:
+        return self.text + (f" ({self.count:,} such lines)" if self.count > 1 else "")
+
+
+class LogTemplate(Fact):
+    """Lines of one shape whose number is news; the subject is the log.
+
+    `word`: `new` where the baseline has none (an error also where there is no baseline), `more` where they became much
+    more frequent, `fewer` where much less, `rare` where there is no baseline and such lines are few among many.
+    `template` is the shape, with * for what varies. `count` in the window, `before` in the baseline; `rate` and
+    `rate_before` are per second, None without times. `sample` is the last such line, redacted. `code` is what the
+    catalogue knows of it, "" for nothing. `rank` orders them: 1 is what to read first.
+    """
+
+    word: Literal["new", "more", "fewer", "rare"]
+    template: str
+    level: LogLevel
+    count: int
+    before: int
+    rate: float | None
+    rate_before: float | None
+    first_at: float | None
+    happened_at: float | None
+    sample: str
+    code: str = ""
+    rank: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.sample}" + (f" ({self.count:,} such lines)" if self.count > 1 else "")
+
+
+class LogTrace(Fact):
+    """Stack traces of one kind; the subject is the log.
+
+    One kind are those with the same exception type, shape of message, and deepest own frame. `language` is the runtime
+    that wrote it. `exception` is the type (of a chain the root cause), `message` its message, redacted. `frame` is the
+    deepest frame of the user's own code as `file:line in function`, "" where all are of libraries; `top` is the
+    deepest of all. `head` is the template of the record's first line. `count` in the window, `before` in the baseline
+    (None where there is none). `code` is what the catalogue knows of its message, "" for nothing.
+    `level` is how bad that first line says it is: what a program caught and told as `info` it may well live with.
+    """
+
+    language: Literal["python", "java", "node", "go", "ruby", "php", "dotnet", "other"]
+    exception: str
+    message: str
+    frame: str
+    top: str
+    head: str
+    count: int
+    before: int | None
+    first_at: float | None
+    happened_at: float | None
+    code: str = ""
+    level: LogLevel = "none"
+
+    def __str__(self) -> str:
+        where = f" at {self.frame or self.top}" if self.frame or self.top else ""
+        what = f"{self.exception}: {self.message}" if self.message else self.exception
+        return f"{what}{where}" + (f" ({self.count:,} times)" if self.count > 1 else "")
+
+
+class LogTraffic(Fact):
+    """The requests in one access log; the subject is the log.
+
+    `statuses` are (HTTP status, count) of the window, `before` of the baseline, of which `covered` and
+    `covered_before` are the seconds. `failing` are (path template, answers of 5xx, all requests) of the worst paths.
+    Response times in seconds, None where the log has none: `p50`, `p95`, `p99`, `p95_before`; `slow` are (path
+    template, p95, requests) of the slowest. `first_failed_at` and `last_failed_at` are of answers of 5xx.
+    """
+
+    requests: int
+    requests_before: int
+    covered: float | None
+    covered_before: float | None
+    statuses: tuple[tuple[int, int], ...]
+    before: tuple[tuple[int, int], ...]
+    failing: tuple[tuple[str, int, int], ...]
+    slow: tuple[tuple[str, float, int], ...]
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    p95_before: float | None
+    first_failed_at: float | None
+    last_failed_at: float | None
+
+    def share(self, family: int, *, before: bool = False) -> float:
+        """Which part (0 to 1) of the requests was answered with a status of this hundred."""
+        counts = self.before if before else self.statuses
+        total = sum(count for _, count in counts)
+        return sum(count for status, count in counts if status // 100 == family) / total if total else 0.0
+
+    def __str__(self) -> str:
+        families = ", ".join(f"{self.share(f):.1%} {f}xx" for f in range(1, 6) if self.share(f))
+        slow = "" if self.p95 is None else f", 95 % within {self.p95:.3g} s"
+        return f"{self.requests:,} requests: {families}{slow}"
