@@ -6,14 +6,14 @@ A log is outside text: whatever is no UTF-8 becomes a visible escape, and a line
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from glob import glob
 from typing import NamedTuple
 
+from rbdiag.collect.log_shapes import Stamp, zone_shift
+from rbdiag.collect.log_times import LINE, Stamps, stamp_of
 from rbdiag.deadline import Deadline
 from rbdiag.model import CannotLook, Gap
 
@@ -44,100 +44,12 @@ class Extract(NamedTuple):
 
 # Times.
 
-_MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
-_CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d\d):(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?(?: ?(?P<half>[AP]M)\b)?"
-_ZONE = r"(?: ?(?P<z>Z|UTC|GMT|[+-]\d\d:?\d\d)(?![\w]))?"
-_NAME = r"(?P<b>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
-# How programs write the time. A form that is not anchored may stand behind a short prefix (level, container, JSON key).
-FORMS = tuple(
-    re.compile(form)
-    for form in (
-        # ISO 8601 and its relatives: MariaDB (two blanks), MySQL, Python, Java, nginx, Go, JSON, Docker
-        rf"^.{{0,48}}?(?<![\d.])(?P<Y>20\d\d)[-/](?P<m>[01]\d)[-/](?P<d>[0-3]\d)(?:T| {{1,2}}){_CLOCK}{_ZONE}",
-        # syslog, which knows no year
-        rf"^(?:<\d+>)?{_NAME} {{1,2}}(?P<d>\d{{1,2}}) {_CLOCK}",
-        # mysqld_safe, and MariaDB when it dies: year, month, day without anything between
-        rf"^(?P<Y>\d\d)(?P<m>[01]\d)(?P<d>[0-3]\d) {{1,2}}{_CLOCK}(?!\d)",
-        # access logs, PHP
-        rf"^[^\[]{{0,120}}\[(?P<d>\d{{1,2}})[/-]{_NAME}[/-](?P<Y>\d{{4}})[: ]{_CLOCK}{_ZONE}",
-        # ctime, Apache, uWSGI
-        rf"^\[?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) {_NAME} {{1,2}}(?P<d>\d{{1,2}}) {_CLOCK} (?P<Y>\d{{4}})",
-        # java.util.logging
-        rf"^{_NAME} (?P<d>\d{{1,2}}), (?P<Y>\d{{4}}),? {_CLOCK}",
-        # glog, klog
-        rf"^[IWEF](?P<m>[01]\d)(?P<d>[0-3]\d) {_CLOCK}",
-        # seconds or milliseconds since the epoch, bare or in JSON
-        r"""^\[?(?:\{.{0,80}?"(?:ts|time|timestamp|t)" ?: ?"?)?(?P<epoch>1\d{9}(?:\d{3})?(?:\.\d{1,9})?)(?![\w.])""",
-    )
-)
-
-
-class Stamp(NamedTuple):
-    """A time found in a line, where it ends in it, and whether the line told its zone."""
-
-    at: float
-    end: int
-    zoned: bool
-
 
 def stamp(text: str, now: float) -> Stamp | None:
     """The time that a line carries. Without a zone it is this host's; without a year, the last such day up to `now`."""
-    for form in FORMS:
-        if (found := form.match(text)) is None:
-            continue
-        parts = found.groupdict()
-        fraction = float(f"0.{parts.pop('f', None) or 0}")
-        if (at := _seconds(tuple(parts.items()), int(now // 86400))) is not None:
-            return Stamp(at + fraction, found.end(), bool(parts.get("z") or parts.get("epoch")))
-    return None
-
-
-@lru_cache(maxsize=1024)
-def _seconds(parts: tuple[tuple[str, str | None], ...], today: int) -> float | None:
-    """Whole seconds since the epoch, from the parts of a time; None for one that does not exist."""
-    from datetime import datetime, timedelta, timezone
-
-    part = dict(parts)
-    if epoch := part.get("epoch"):
-        return float(epoch) / (1000 if len(epoch.partition(".")[0]) > 10 else 1)
-    hour = int(part["H"] or 0)
-    if half := part.get("half"):
-        hour = hour % 12 + (12 if half == "PM" else 0)
-    month = int(part["m"] or 0) if "m" in part else _MONTHS[part["b"] or ""]
-    latest = datetime.fromtimestamp((today + 2) * 86400)
-    year = int(part.get("Y") or latest.year)
-    try:
-        at = datetime(
-            year + 2000 if year < 100 else year,
-            month,
-            int(part["d"] or 0),
-            hour,
-            int(part["M"] or 0),
-            int(part["S"] or 0),
-        )
-        if "Y" not in part and at > latest:
-            at = at.replace(year=year - 1)
-    except ValueError:
-        return None  # 29 February of another year, hour 25: it only looks like a time
-    if zone := part.get("z"):
-        offset = timedelta(0)
-        if zone[0] in "+-":
-            minutes = int(zone[1:3]) * 60 + int(zone[-2:])
-            offset = timedelta(minutes=-minutes if zone[0] == "-" else minutes)
-        at = at.replace(tzinfo=timezone(offset))
-    return at.timestamp()
-
-
-# A log's writer may live in another zone (a container in UTC). The file was last written when its last line was: where
-# both differ by whole quarters of an hour, to within this many seconds, that is the difference between the zones.
-_QUARTER, _CLOSE, _WIDEST = 900.0, 5.0, 14 * 3600.0
-
-
-def zone_shift(last: float, written_at: float) -> float:
-    """What to add to the times of a log that tell no zone, from the time of its last line and of its last change."""
-    quarters = round((written_at - last) / _QUARTER) * _QUARTER
-    close = abs(written_at - last - quarters) <= _CLOSE
-    return quarters if close and abs(quarters) <= _WIDEST else 0.0
+    data = text[:LINE].encode("utf-8", "replace")
+    found = stamp_of(data, now)
+    return None if found is None else found._replace(end=len(data[: found.end].decode("utf-8", "replace")))
 
 
 # Files.
@@ -220,14 +132,14 @@ def _window(
     mark: Callable[[str], bool] | None, cut: bool,
 ) -> _Part:  # fmt: skip
     """Lines, the last one first, until the window and the mark are behind us; then each with its time."""
-    now, shift = time.time(), None
+    stamps, shift = Stamps(time.time()), None
     taken, last_at, reached, marked = 0, None, False, mark is None
     lines: list[tuple[float | None, str]] = []
     for number, raw in enumerate(newest_first):
         if number % 256 == 0:
             deadline.left()
         line, own = text(raw), None
-        if (found := stamp(line, now)) is not None:
+        if (found := stamps.of(raw[:LINE])) is not None:
             if shift is None and not found.zoned:
                 shift = zone_shift(found.at, written_at)
             own = found.at if found.zoned else found.at + (shift or 0.0)
