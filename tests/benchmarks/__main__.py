@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks import cpu, db, startup
+from tests.benchmarks import cpu, db, logs, startup
 from tests.benchmarks.measure import WrongAnswer
 from tests.benchmarks.programs import CannotMeasure
 
-AREAS = {"startup": startup, "cpu": cpu, "db": db}
+AREAS = {"startup": startup, "cpu": cpu, "db": db, "logs": logs}
 
 
 def main(names: list[str]) -> int:

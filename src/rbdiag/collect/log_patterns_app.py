@@ -1,0 +1,134 @@
+"""Known lines of applications, whatever they are written in: Python, Java, Node, Go, PHP, Ruby, .NET (C.4).
+
+These words stand in the middle of any line, so each is written such that settings, code and requests do not have it.
+No alternative begins with a word boundary: `re` is quick to find those that begin with a letter, and storms are long.
+"""
+
+from __future__ import annotations
+
+from rbdiag.collect.log_patterns_form import AT, Pattern
+
+# What TLS servers say of their clients: scanners try everything, all day.
+_SCANNED = r"handshake error from|SSL handshaking(?:,|$)"
+
+APP = (
+    Pattern(91, "app-module-missing", "a module cannot be imported",
+            AT + r"(?:\w+\.)*(?:ModuleNotFoundError|ImportError): ", ("modulenotfounderror: ", "importerror: "),
+            ("change.dependency-version", "api.boot-failure")),
+    Pattern(92, "app-syntax-error", "the code does not compile",
+            # JavaScript says the same of data: not JSON, or a page where JSON was expected
+            AT + r"(?:SyntaxError|IndentationError): (?!.*(?:JSON|[Tt]oken ['\"]?<))",
+            ("syntaxerror: ", "indentationerror: "), ("change.bad-deploy",)),
+    Pattern(93, "app-variable-missing", "an environment variable is missing",
+            AT + r"KeyError: '(?P<variable>[A-Z][A-Z0-9_]+)'", ("keyerror: '",), ("change.env-missing",),
+            about="variable"),
+    Pattern(94, "db-pool-exhausted", "the application's pool of connections is empty",
+            r"QueuePool limit of size \d+ overflow -?\d+ reached", ("queuepool limit of size",),
+            ("db.client-pool-exhausted",)),
+    Pattern(95, "db-pool-timeout", "the application's pool of connections is empty",
+            # pools have names of their own
+            r"(?P<pool>[\w.-]+) - Connection is not available, request timed out",
+            ("connection is not available, request",), ("db.client-pool-exhausted",), about="pool"),
+    Pattern(96, "db-link-failure", "the database cannot be reached",
+            r"Communications link failure", ("communications link failure",),
+            ("db.service-down", "net.drop", "db.crashed")),
+    Pattern(97, "db-idle-longer", "a connection was idle for longer than the database allows",
+            r"longer than the server configured value of 'wait_timeout'", ("server configured value of",),
+            ("db.idle-timeout-gone-away",), "ordinary"),
+    Pattern(98, "peer-refused", "a peer refuses connections",
+            # in anybody's words; a mail server meets such hosts every day
+            r"ECONNREFUSED\b|[Cc]onnection refused\b|ConnectionRefusedError: |\[Errno 111\]"
+            r"|actively refused it",
+            ("econnrefused", "connection refused", "connectionrefusederror: ", "[errno 111]", "actively refused it"),
+            ("svc.not-running",), about="peer", but=r":25: [Cc]onnection refused"),
+    Pattern(99, "peer-slow", "a peer takes too long to answer",
+            # not the setting of that name
+            r"Read timed out\b|\.ReadTimeout(?:Error|Exception)?(?=:|\(|\s|$)(?!:? ?=?:? ?\d)"
+            r"|Client\.Timeout exceeded while awaiting headers|ESOCKETTIMEDOUT\b",
+            ("read timed out", ".readtimeout", "timeout exceeded while await", "esockettimedout"),
+            ("timeout.dependency-slow",), "ordinary", about="peer"),
+    Pattern(100, "peer-silent", "a peer does not answer the connect",
+            r"\.ConnectTimeout(?:Error|Exception)?(?=:|\(|\s|$)(?!:? ?=?:? ?\d)|[Cc]onnect(?:ion)? timed out\b"
+            r"|ETIMEDOUT\b|: i/o timeout\b",
+            (".connecttimeout", "connect timed out", "connection timed out", "etimedout", ": i/o timeout"),
+            ("net.drop", "timeout.accept-queue-full"), "ordinary", about="peer"),
+    Pattern(101, "name-unknown", "a name is not found",
+            r"ENOTFOUND\b|Name or service not known|no such host\b|nodename nor servname provided",
+            ("enotfound", "name or service not known", "no such host", "nodename nor servname"), ("dns.nxdomain",),
+            about="looked"),
+    Pattern(102, "name-lookup-failed", "names cannot be looked up",
+            r"EAI_AGAIN\b|Temporary failure in name resolution|: server misbehaving",
+            ("eai_again", "temporary failure in name", "server misbehaving"),
+            ("dns.resolver-unreachable", "dns.servfail"), about="looked"),
+    Pattern(103, "name-unknown-java", "a name is not found",
+            r"UnknownHostException: (?P<host>[\w.-]+)", ("unknownhostexception: ",),
+            ("dns.nxdomain", "dns.resolver-unreachable"), about="host"),
+    # Go says "has expired or is not yet valid" of both; what follows decides.
+    Pattern(105, "certificate-not-yet-valid", "a certificate is not yet valid",
+            r"CERT_NOT_YET_VALID\b|certificate is not yet valid|x509: .* is before |CertificateNotYetValidException",
+            ("cert_not_yet_valid", "certificate is not yet valid", " is before ", "certificatenotyetvalid"),
+            ("tls.not-yet-valid",), but=_SCANNED, about="peer"),
+    Pattern(104, "certificate-expired", "a certificate has expired",
+            r"CERT_HAS_EXPIRED\b|certificate has expired\b|x509: .* is after |CertificateExpiredException",
+            ("cert_has_expired", "certificate has expired", " is after ", "certificateexpiredexception"),
+            ("tls.expired",), but=_SCANNED, about="peer"),
+    Pattern(106, "certificate-other-host", "a certificate is for another host",
+            r"Hostname mismatch, certificate is not valid for|ERR_TLS_CERT_ALTNAME_INVALID\b"
+            r"|no alternative certificate subject name|x509: certificate is valid for .*, not "
+            r"|does not match target host name|No subject alternative (?:DNS )?names? .{0,200}found"
+            r"|No name matching \S+ found",
+            ("hostname mismatch, certificate", "err_tls_cert_altname", "alternative certificate subject",
+             "x509: certificate is valid for", "does not match target host", "no subject alternative ",
+             "no name matching "), ("tls.hostname-mismatch",), but=_SCANNED, about="peer"),
+    Pattern(107, "certificate-untrusted", "a certificate's issuer is not trusted",
+            r"unable to get local issuer certificate|UNABLE_TO_(?:VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT)"
+            r"|PKIX path building failed|signed by unknown authority|SELF_SIGNED_CERT_IN_CHAIN\b"
+            r"|self[- ]signed certificate in certificate chain",
+            ("unable to get local issuer", "unable_to_verify_leaf", "unable_to_get_issuer", "pkix path building",
+             "signed by unknown authority", "self_signed_cert_in_chain", "signed certificate in"),
+            ("tls.missing-intermediate", "tls.unknown-ca"), but=_SCANNED, about="peer"),
+    Pattern(108, "certificate-self-signed", "a certificate is self-signed",
+            # where a verification fails of it: services make such certificates for themselves, and say so
+            r"DEPTH_ZERO_SELF_SIGNED_CERT\b|(?:verif\w*|certificate problem)\W.{0,40}self[- ]signed certificate",
+            ("depth_zero_self_signed", "self-signed certificate", "self signed certificate"), ("tls.self-signed",),
+            but=_SCANNED, about="peer"),
+    Pattern(109, "peer-not-tls", "a peer does not speak TLS",
+            r"WRONG_VERSION_NUMBER\b|wrong version number|first record does not look like a TLS handshake"
+            r"|Unsupported or unrecognized SSL message",
+            ("wrong_version_number", "wrong version number", "first record does not look", "unrecognized ssl message"),
+            ("tls.plaintext-mismatch",), but=_SCANNED, about="peer"),
+    # Before memory: Java calls it an OutOfMemoryError when there may be no more threads.
+    Pattern(111, "no-more-threads", "no more threads or processes can be started",
+            r"unable to create (?:new )?native thread|can't start new thread|pthread_create failed"
+            r"|fork/exec .*resource temporarily unavailable|[Ff]ork.{0,20}Resource temporarily unavailable",
+            ("native thread", "can't start new thread", "pthread_create failed", "resource temporarily unavailable"),
+            ("host.pids-limit",)),
+    Pattern(110, "app-out-of-memory", "a process gets no more memory",
+            r"java\.lang\.OutOfMemoryError: |JavaScript heap out of memory|" + AT + r"MemoryError\b"
+            r"|Allowed memory size of \d+ bytes exhausted|OutOfMemoryException\b|Cannot allocate memory\b"
+            r"|ENOMEM\b|std::bad_alloc\b|runtime: out of memory",
+            ("java.lang.outofmemoryerror", "javascript heap out of", "memoryerror", "allowed memory size of",
+             "outofmemoryexception", "cannot allocate memory", "enomem", "std::bad_alloc", "runtime: out of memory"),
+            ("host.memory-pressure",)),
+    Pattern(112, "too-many-files", "a process has too many files open",
+            r"(?i:too many open files)|EMFILE\b|ENFILE\b", ("too many open files", "emfile", "enfile"),
+            ("host.fd-limit",)),
+    Pattern(113, "disk-full", "a disk is full",
+            # Node says ENOSPC of watches, which are no space
+            r"No space left on device|ENOSPC\b|Disk quota exceeded|not enough space on the disk",
+            ("no space left on device", "enospc", "disk quota exceeded", "not enough space on the"),
+            ("host.disk-full", "host.inode-full"), but=r"file watchers|inotify", about="folder"),
+    Pattern(114, "address-taken", "the address to listen on is taken",
+            r"EADDRINUSE\b|[Aa]ddress already in use|\[Errno 98\]",
+            ("eaddrinuse", "address already in use", "[errno 98]"), ("svc.port-in-use",), about="address"),
+    Pattern(115, "no-local-address", "no local address or port is left",
+            r"(?:\b(?P<by>bind|binding|listen|connect)\b.{0,80})?(?:Cannot assign requested address|EADDRNOTAVAIL\b)",
+            ("annot assign requested address", "eaddrnotavail"),
+            ("net.ephemeral-ports-exhausted", "svc.port-in-use"), about="address",
+            by={"bind": ("svc.port-in-use",), "binding": ("svc.port-in-use",), "listen": ("svc.port-in-use",),
+                "connect": ("net.ephemeral-ports-exhausted",)}),
+    Pattern(116, "app-panic", "the application panics",
+            AT + r"panic: |runtime error: (?:invalid memory address|index out of range|slice bounds|integer divide)"
+            r"|thread '[^']*' (?:\(\d+\) )?panicked at ",
+            ("panic: ", "runtime error: ", " panicked at "), ("api.app-exception",)),
+)  # fmt: skip
