@@ -16,7 +16,7 @@ from rbdiag import model
 from rbdiag.diagnose import catalogue, diagnose, rules
 from rbdiag.facts import cpu, db, dns, fact_types, host, logs, net, sessions, tls
 from rbdiag.model import Facts, Severity
-from tests.diagnose import db_world, world
+from tests.diagnose import db_world, log_world, world
 from tests.diagnose.rows import ROWS
 
 SOURCE = Path(rbdiag.__file__).parent
@@ -96,7 +96,7 @@ def test_every_spec_is_told_first_or_noted_by_a_row(code: str) -> None:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.__name__)
 def test_every_rule_is_silent_on_a_healthy_host_and_on_no_facts(rule) -> None:
-    for healthy in (world.healthy(), db_world.beside(), db_world.by_socket(), db_world.afar()):
+    for healthy in (world.healthy(), db_world.beside(), db_world.by_socket(), db_world.afar(), log_world.healthy()):
         assert list(rule(healthy.but())) == []
     assert list(rule(Facts())) == []
 
@@ -116,7 +116,7 @@ def test_every_spec_has_all_its_words(code: str) -> None:
         assert words.strip()
     assert not spec.title.endswith(".")
     assert spec.meaning.endswith(".")
-    assert spec.area in ("cpu", "host", "svc", "db", "net", "dns", "tls", "change")
+    assert spec.area in ("cpu", "host", "svc", "db", "net", "dns", "tls", "change", "api", "timeout", "logs")
 
 
 def test_alarms_have_steps_and_every_finding_has_evidence() -> None:
@@ -124,6 +124,11 @@ def test_alarms_have_steps_and_every_finding_has_evidence() -> None:
         for finding in diagnose(row.facts).findings:
             assert finding.evidence, (row.name, finding.code)
             assert finding.resolution or finding.severity is Severity.NOTE, (row.name, finding.code)
+
+
+def words(fact: type[model.Fact], field: str) -> object:
+    """The words that a field may hold whose type has no name."""
+    return typing.get_type_hints(fact)[field]
 
 
 CLOSED_WORDS = {
@@ -135,7 +140,9 @@ CLOSED_WORDS = {
     "resolver": dns.ResolverWord, "tls answer": tls.TlsWord, "log line": logs.LogKind, "flavour": db.Flavour,
     "tls wish": db.TlsWish, "greeting": db.GreetingWord, "attempt": db.Attempt, "login": db.LoginWord,
     "option": db.OptionWord, "server role": db.ServerRole, "lock wait": sessions.WaitKind,
-    "lock holder": sessions.HeldBy,
+    "lock holder": sessions.HeldBy, "log level": logs.LogLevel,
+    "log window": words(logs.LogWindow, "how"), "log role": words(logs.LogKnown, "role"),
+    "log news": words(logs.LogTemplate, "word"), "trace": words(logs.LogTrace, "language"),
 }  # fmt: skip
 
 

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from rbdiag.model import Facts
-from tests.diagnose import rows_change, rows_db, rows_inside, rows_log, rows_login, rows_net, rows_oom, rows_space
+from tests.diagnose import (
+    rows_change,
+    rows_db,
+    rows_inside,
+    rows_log,
+    rows_login,
+    rows_logs,
+    rows_net,
+    rows_oom,
+    rows_space,
+)
 from tests.diagnose import world as w
 from tests.diagnose.row import Row
 
@@ -274,7 +284,7 @@ CPU_CHAINS = (
 )  # fmt: skip
 
 # What one window alone can show: the same verdict, but never certain.
-_OTHERS = (rows_db, rows_login, rows_log, rows_inside, rows_net, rows_space, rows_oom, rows_change)
+_OTHERS = (rows_db, rows_login, rows_log, rows_inside, rows_net, rows_space, rows_oom, rows_change, rows_logs)
 ROWS: tuple[Row, ...] = (*CPU_ROWS, *(row for others in _OTHERS for row in others.ROWS))
 CHAINS = (*CPU_CHAINS, *(chain for others in _OTHERS for chain in others.CHAINS))
 UNCONFIRMED = tuple(

@@ -13,10 +13,11 @@ Rule = Callable[[Facts], Iterator[Finding]]
 
 # The cpu area is four files: one process, many, demand, and load that is not CPU time of programs. The db area is
 # nine: where the server is, who answers there, the login, its log and its clients' logs, its data, what is wrong inside,
-# locks, replication.
+# locks, replication. Codes that only logs tell of so far are specs without a rule, in a file an area; log_said speaks for them.
 AREAS = (
     "db", "db_mute", "db_login", "db_log", "db_inside", "db_locks", "db_replica", "db_clients", "db_damage", "cpu", "crowd", "demand",
-    "load", "host", "space", "oom", "svc", "net", "net_quality", "dns", "tls", "change",
+    "load", "host", "space", "oom", "svc", "net", "net_quality", "dns", "tls", "change", "logs",
+    "log_bursts", "log_said", "log_specs_api", "log_specs_timeout", "log_specs_rest",
 )  # fmt: skip
 
 
@@ -47,6 +48,8 @@ def diagnose(facts: Facts, using: Iterable[Rule] | None = None) -> Diagnosis:
 
     A rule that breaks loses its own findings only; the error is returned, not swallowed.
     """
+    from rbdiag.diagnose.log_said import supported
+
     found: list[Finding] = []
     broken: list[tuple[str, BaseException]] = []
     for rule in rules() if using is None else using:
@@ -54,4 +57,4 @@ def diagnose(facts: Facts, using: Iterable[Rule] | None = None) -> Diagnosis:
             found += rule(facts)
         except Exception as error:  # noqa: BLE001 - whatever broke, the other rules still have their say
             broken.append((rule.__name__, error))
-    return Diagnosis(ordered(found), tuple(broken))
+    return Diagnosis(ordered(supported(found, facts)), tuple(broken))

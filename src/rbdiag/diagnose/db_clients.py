@@ -199,6 +199,10 @@ POOL_EXHAUSTED = Spec(
         "shorten transactions, give connections back",
         "then size the pool",
     ),
+    explains=(
+        "api.app-exception",
+        "api.upstream-timeout",
+    ),
 )
 
 

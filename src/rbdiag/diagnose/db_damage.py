@@ -205,7 +205,13 @@ CRASHED = Spec(
         "look at disk and memory",
         "upgrade",
     ),
-    explains=(*db_attempt.DOWN, "db.table-crashed", "db.replica-stopped", "db.idle-timeout-gone-away"),
+    explains=(
+        *db_attempt.DOWN,
+        "db.table-crashed",
+        "db.replica-stopped",
+        "db.idle-timeout-gone-away",
+        "api.app-exception",
+    ),
 )
 
 

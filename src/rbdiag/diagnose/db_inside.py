@@ -51,7 +51,7 @@ TOO_MANY_CONNECTIONS = Spec(
     not_to_be_taken_for="the limit of one account (1203, 1226); a peak of the past (Max_used_connections); many sleeping "
     "connections with room left.",
     resolution=("see who holds them", "end what sleeps longest, raise the limit for now", "mend the pool; find what they wait for"),
-    explains=("db.host-blocked", "db.client-pool-exhausted"),
+    explains=("db.host-blocked", "db.client-pool-exhausted", "api.app-exception"),
 )  # fmt: skip
 
 
@@ -265,7 +265,7 @@ SLOW_QUERY = Spec(
     "waiting; changes of tables, backups, replication and the server's own threads left out.",
     not_to_be_taken_for="sessions that wait for locks; ALTER without waiters; Binlog Dump, the event scheduler.",
     resolution=("EXPLAIN it", "KILL QUERY", "an index; a limit for statements"),
-    explains=(*db_locks.EXPLAINS, "cpu.db-query"),
+    explains=(*db_locks.EXPLAINS, "cpu.db-query", "timeout.worker-starvation", "api.upstream-timeout"),
 )  # fmt: skip
 
 _MAINTENANCE = re.compile(

@@ -212,7 +212,7 @@ ROW_LOCK_WAIT = Spec(
     "give up with 1205 while a transaction sleeps with rows locked.",
     not_to_be_taken_for="a metadata lock, which the state names (a row wait shows as Updating); a deadlock, which ends by itself.",
     resolution=("look at the holder", "KILL it", "commit sooner; small transactions"),
-    explains=EXPLAINS,
+    explains=(*EXPLAINS, "timeout.worker-starvation", "api.upstream-timeout"),
 )  # fmt: skip
 
 
@@ -298,7 +298,7 @@ METADATA_LOCK = Spec(
     "the server's lock tables, else it is the oldest open transaction.",
     not_to_be_taken_for="row locks (the state is Updating then); LOCK TABLES and global locks, which are a finding of their own.",
     resolution=("end the idle holder, or the waiting change", "migrations with a short lock_wait_timeout"),
-    explains=EXPLAINS,
+    explains=(*EXPLAINS, "timeout.worker-starvation", "api.upstream-timeout"),
 )  # fmt: skip
 
 
@@ -342,7 +342,7 @@ GLOBAL_READ_LOCK = Spec(
     "a session without an open transaction has locked.",
     not_to_be_taken_for="read_only, a setting, which makes writes fail (1290) instead of wait; a backup's lock of a moment.",
     resolution=("look at the holder: is a backup running?", "end it", "back up with --single-transaction or mariadb-backup"),
-    explains=EXPLAINS,
+    explains=(*EXPLAINS, "timeout.worker-starvation", "api.upstream-timeout"),
 )  # fmt: skip
 
 

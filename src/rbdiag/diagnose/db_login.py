@@ -78,6 +78,7 @@ ACCESS_DENIED = Spec(
         "compare the password's age with the application's start",
         "give the account the password that is in use",
     ),
+    explains=("api.app-exception",),
 )
 
 

@@ -106,7 +106,7 @@ NXDOMAIN = Spec(
     told="The resolver says that there is no such name, and each name server says so too when asked directly (rcode 3).",
     not_to_be_taken_for="a resolver that asks no name server; a name server that fails or is silent; a search list that lacks a domain.",
     resolution=("check how the name is written where it is configured", "restore the record, or use the right name"),
-    explains=("db.host-not-allowed",),
+    explains=("db.host-not-allowed", "api.proxy-misconfigured", "api.app-exception"),
 )
 
 
@@ -163,7 +163,7 @@ RESOLVER_UNREACHABLE = Spec(
     told="The resolver gives up (EAI_AGAIN), and each name server is silent, refused or unreachable when asked directly.",
     not_to_be_taken_for="one dead server of two, which only makes lookups slow; a server that answers with a failure.",
     resolution=("start the name server, or open the way to its port 53", "name one that answers in resolv.conf"),
-    explains=("db.host-not-allowed", "db.name-resolution-slow"),
+    explains=("db.host-not-allowed", "db.name-resolution-slow", "api.proxy-misconfigured", "api.app-exception"),
 )
 
 
@@ -225,7 +225,7 @@ SERVFAIL = Spec(
     told="The resolver gives up, and the name servers answer with rcode 2 or 5 when asked directly.",
     not_to_be_taken_for="a name that does not exist (rcode 3); a server that does not answer at all.",
     resolution=("look at that name server: forwarders, zone, DNSSEC, who may ask", "use another until it is mended"),
-    explains=("db.host-not-allowed", "db.name-resolution-slow"),
+    explains=("db.host-not-allowed", "db.name-resolution-slow", "api.proxy-misconfigured", "api.app-exception"),
 )
 
 
@@ -271,8 +271,7 @@ WRONG_ANSWER = Spec(
     resolution=("correct or delete the line or the record", "flush what caches it"),
     explains=(
         "net.host-unreachable", "net.no-route", "net.drop", "net.reject", "db.not-mysql", "db.service-down", "db.wrong-endpoint",
-        "db.hung", "tls.hostname-mismatch",
-    ),
+        "db.hung", "tls.hostname-mismatch", "api.wrong-upstream"),
 )  # fmt: skip
 
 
@@ -377,7 +376,7 @@ RESOLVER_CONFIG = Spec(
     "name when asked directly and this host's resolver does not.",
     not_to_be_taken_for="a host that resolves by its hosts file alone and finds the name there; a resolver of its own on 127.0.0.1.",
     resolution=("restore the file", "where a service writes it, mend that service's settings"),
-    explains=("db.host-not-allowed", "db.name-resolution-slow"),
+    explains=("db.host-not-allowed", "db.name-resolution-slow", "api.proxy-misconfigured", "api.app-exception"),
 )
 
 
@@ -466,7 +465,7 @@ SLOW = Spec(
         "take the dead or slow server out of resolv.conf, or mend it",
         "a local cache; shorter timeout and attempts",
     ),
-    explains=("db.name-resolution-slow",),
+    explains=("db.name-resolution-slow", "timeout.dependency-slow", "api.upstream-timeout"),
 )
 
 

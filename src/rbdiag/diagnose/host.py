@@ -57,7 +57,7 @@ def memory_pressure(facts: Facts) -> Iterator[Finding]:
 
 DISK_IO = Spec(
     code="host.disk-io",
-    title="a disk is saturated",
+    title="a disk is saturated or has errors",
     severity=Severity.WARNING,
     meaning="A disk is busy all the time, every request takes long, and all tasks together stall on I/O.",
     told="Busy over 90 % of the window, over 50 ms a request, and PSI io full over 20 %.",

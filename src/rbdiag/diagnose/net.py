@@ -26,7 +26,7 @@ DROP = Spec(
     not_to_be_taken_for="a port where nobody listens, which refuses at once; an address where nobody is; a server on this host whose queue of "
     "waiting clients is full; rules for other ports or sources.",
     resolution=("change the rule, on this host or at the server", "open the security group or firewall on the way"),
-    explains=("db.replica-stopped", "dns.resolver-unreachable"),
+    explains=("db.replica-stopped", "dns.resolver-unreachable", "api.no-live-upstreams", "api.app-exception"),
 )
 
 
@@ -126,7 +126,7 @@ REJECT = Spec(
     "address; or the host answers ping and yet is called unreachable.",
     not_to_be_taken_for="a port where nobody listens (refused, with no rule and no listener); an address where nobody is.",
     resolution=("change the rule, on this host or at the server",),
-    explains=("db.replica-stopped", "dns.resolver-unreachable"),
+    explains=("db.replica-stopped", "dns.resolver-unreachable", "api.no-live-upstreams", "api.app-exception"),
 )
 
 
@@ -169,7 +169,7 @@ NO_ROUTE = Spec(
     told="The kernel says so when asked for the route: no route (101), or a route of that kind (13, 22, 113 at once).",
     not_to_be_taken_for="an address that does not answer on a route that exists; an IPv6 address beside an IPv4 one that is used.",
     resolution=("add the route, or restore the default route", "delete the route that forbids it"),
-    explains=("db.replica-stopped", "dns.resolver-unreachable"),
+    explains=("db.replica-stopped", "dns.resolver-unreachable", "api.no-live-upstreams", "api.app-exception"),
 )
 
 
@@ -238,7 +238,7 @@ UNREACHABLE = Spec(
     "is told the same.",
     not_to_be_taken_for="a firewall that drops: then the neighbour answers; a route that says unreachable.",
     resolution=("check the address (an old DNS or hosts entry?)", "look at the host and at the link"),
-    explains=("db.replica-stopped", "dns.resolver-unreachable"),
+    explains=("db.replica-stopped", "dns.resolver-unreachable", "api.no-live-upstreams", "api.app-exception"),
 )
 
 

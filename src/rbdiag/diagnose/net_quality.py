@@ -40,7 +40,7 @@ LOSS = Spec(
     "try, with a pause of a repeated segment, or not at all while 40 % of the pings were lost. Without that, 40 % and one of the first.",
     not_to_be_taken_for="a host that answers no or few pings on purpose; a slow path, whose times are steady; a full queue at the server.",
     resolution=("find the hop where it begins", "look at errors of the devices; take a limiter or a rule that drops at random out"),
-    explains=("db.replica-lag", "db.replica-stopped"),
+    explains=("db.replica-lag", "db.replica-stopped", "timeout.dependency-slow", "api.upstream-timeout"),
 )  # fmt: skip
 
 
@@ -110,7 +110,7 @@ LATENCY = Spec(
     told="The quickest ping and the connect both take over 0.3 s, or over 0.1 s within one's own network.",
     not_to_be_taken_for="a slow server: there the connect is quick and the first byte late; a link between continents (under 0.3 s).",
     resolution=("find the hop where the time goes", "look for shaping; move the client nearer; save round trips"),
-    explains=("db.replica-lag", "db.name-resolution-slow"),
+    explains=("db.replica-lag", "db.name-resolution-slow", "timeout.dependency-slow", "api.upstream-timeout"),
 )
 
 
@@ -150,7 +150,7 @@ NO_PORTS = Spec(
         "use connections again instead of opening one for each request",
         "widen the range; let TIME-WAIT be reused",
     ),
-    explains=("db.replica-stopped",),
+    explains=("db.replica-stopped", "api.no-live-upstreams", "api.app-exception"),
 )
 
 

@@ -95,7 +95,7 @@ OOM_KILL = Spec(
     told="`Out of memory: Killed process` in the kernel's log inside the window, naming the server, without a control group.",
     not_to_be_taken_for="the limit of a control group; an old line; a kill by hand, which leaves no line.",
     resolution=("see who took the memory", "give each its limit", "OOMScoreAdjust for what must stay"),
-    explains=_KILLED,
+    explains=(*_KILLED, "api.upstream-reset", "api.upstream-refused"),
 )
 OOM_CGROUP = Spec(
     code="host.oom-cgroup",
@@ -105,7 +105,7 @@ OOM_CGROUP = Spec(
     told="`Memory cgroup out of memory: Killed process` in the kernel's log inside the window, naming the server.",
     not_to_be_taken_for="the host running out of memory; exit status 137 from a plain kill -9, which leaves no line.",
     resolution=("raise the limit above what the server is configured to use", "or lower innodb_buffer_pool_size"),
-    explains=_KILLED,
+    explains=(*_KILLED, "api.upstream-reset", "api.upstream-refused"),
 )
 
 

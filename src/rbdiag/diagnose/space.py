@@ -71,7 +71,7 @@ DISK_FULL = Spec(
     not_to_be_taken_for="a filesystem without free inodes; one that is read only by design; 92 % used with 300 GB left; a small "
     "filesystem that is mostly empty.",
     resolution=("see what is big", "let the server purge binary logs; never delete ib* files", "grow the filesystem"),
-    explains=(*_VICTIMS, "host.fs-readonly"),
+    explains=(*_VICTIMS, "host.fs-readonly", "api.app-exception"),
 )
 
 
@@ -146,7 +146,7 @@ INODE_FULL = Spec(
     told="Under 1 % of the inodes are free (and fewer than 1000), while bytes are free.",
     not_to_be_taken_for="a filesystem that is full of bytes; one that does not count inodes (btrfs); a quota (errno 122).",
     resolution=("find the folder with the many small files", "remove those that nobody needs"),
-    explains=_VICTIMS,
+    explains=(*_VICTIMS, "api.app-exception"),
 )
 
 
@@ -183,7 +183,7 @@ FS_READONLY = Spec(
     "server fails for that (error 30, or it does not run).",
     not_to_be_taken_for="mounts that are read only by design while the service is well; @@read_only, which is a setting.",
     resolution=("read why: dmesg", "check the filesystem while nobody uses it", "mount it read-write again"),
-    explains=(*_VICTIMS, "db.read-only", "db.datadir-permission"),
+    explains=(*_VICTIMS, "db.read-only", "db.datadir-permission", "api.app-exception"),
 )
 
 
@@ -263,13 +263,21 @@ def deleted_open_space(facts: Facts) -> Iterator[Finding]:
 
 FD_LIMIT = Spec(
     code="host.fd-limit",
-    title="the host is out of file descriptors",
+    title="a process or the host is out of file descriptors",
     severity=Severity.CRITICAL,
     meaning="All processes together hold as many open files as the kernel allows (fs.file-nr), so nobody can open another.",
     told="The server's log says error 23 (Too many open files in system) since its last start.",
     not_to_be_taken_for="error 24, which is the limit of one process.",
     resolution=("see who holds them", "raise fs.file-max", "mend the one that leaks"),
-    explains=("db.too-many-open-files", "db.hung", "db.service-down"),
+    explains=(
+        "db.too-many-open-files",
+        "db.hung",
+        "db.service-down",
+        "api.app-exception",
+        "api.upstream-reset",
+        "timeout.accept-queue-full",
+        "dns.resolver-unreachable",
+    ),
 )
 
 
@@ -298,7 +306,13 @@ PERMISSION_DENIED = Spec(
     told="The client may not open the server's socket; or the server does not run, and its user cannot use a path that it needs.",
     not_to_be_taken_for="a connect over TCP that says 13, which is a route; a full or read-only filesystem.",
     resolution=("see the modes along the path: namei -l", "make the least change of owner or mode"),
-    explains=("db.datadir-permission", "db.service-down", "svc.not-running", "svc.exec-failed"),
+    explains=(
+        "db.datadir-permission",
+        "db.service-down",
+        "svc.not-running",
+        "svc.exec-failed",
+        "api.static-permission",
+    ),
 )
 
 

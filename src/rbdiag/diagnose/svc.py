@@ -61,7 +61,7 @@ EXEC_FAILED = Spec(
         "mend the path, its mode, its first line, or the user",
         "start it",
     ),
-    explains=("svc.not-running", "svc.crash-loop", "db.service-down"),
+    explains=("svc.not-running", "svc.crash-loop", "db.service-down", "api.upstream-refused", "api.no-live-upstreams"),
 )
 
 
@@ -92,7 +92,7 @@ DISABLED_OR_MASKED = Spec(
     told="The unit is inactive and masked; or inactive, disabled, and has never run since this host was booted.",
     not_to_be_taken_for="a unit that was stopped by hand; one that failed; a static one, which others start.",
     resolution=("ask who masked it, and why", "systemctl unmask", "systemctl enable --now"),
-    explains=("svc.not-running", "svc.crash-loop", "db.service-down"),
+    explains=("svc.not-running", "svc.crash-loop", "db.service-down", "api.upstream-refused", "api.no-live-upstreams"),
 )
 
 
@@ -128,7 +128,11 @@ NOT_RUNNING = Spec(
     told="ActiveState is inactive or failed for a unit that was asked about. Behind a database this is db.service-down.",
     not_to_be_taken_for="a oneshot that has done its work; active (exited); a socket that starts its service when called.",
     resolution=("read why it ended: journalctl -u", "mend that, and start it"),
-    explains=(),
+    explains=(
+        "api.upstream-refused",
+        "api.no-live-upstreams",
+        "api.app-exception",
+    ),
 )
 
 
@@ -169,7 +173,15 @@ CRASH_LOOP = Spec(
     told="The unit has been restarted at least three times, and is starting now or has been up for less than two minutes.",
     not_to_be_taken_for="one restart after a deploy; a unit restarted long ago that has been up since.",
     resolution=("read the first error of the last run", "mend it, then systemctl reset-failed and start"),
-    explains=("cpu.fork-storm", "cpu.process-hog", "cpu.system-time", "svc.not-running", "db.service-down"),
+    explains=(
+        "cpu.fork-storm",
+        "cpu.process-hog",
+        "cpu.system-time",
+        "svc.not-running",
+        "db.service-down",
+        "api.upstream-refused",
+        "api.no-live-upstreams",
+    ),
 )
 
 

@@ -82,7 +82,7 @@ EXPIRED = Spec(
     "verify, it is a note.",
     not_to_be_taken_for="a clock that runs ahead: then every certificate seems to have expired.",
     resolution=("renew the certificate", "have the server read it again: a new file does nothing by itself"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -146,7 +146,7 @@ NOT_YET_VALID = Spec(
     told="Verification fails with code 9.",
     not_to_be_taken_for="an expired certificate.",
     resolution=("compare the clocks", "issue the certificate for now"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -175,7 +175,7 @@ HOSTNAME_MISMATCH = Spec(
     told="Verification fails with code 62 or 64, and the certificate's names do not hold the one used.",
     not_to_be_taken_for="an unknown issuer, where the name does not matter.",
     resolution=("connect by a name that the certificate has", "issue it for this name as well"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -209,7 +209,7 @@ UNKNOWN_CA = Spec(
     told="Verification fails with code 19, 20, 21 or 7, and nothing says that only a link between is missing.",
     not_to_be_taken_for="a certificate that signed itself; a server that does not send its intermediate certificate.",
     resolution=("give the client the CA's certificate", "or have the certificate issued by a CA that it trusts"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -251,7 +251,7 @@ MISSING_INTERMEDIATE = Spec(
     "or the client trusts another CA of the same organization.",
     not_to_be_taken_for="a CA that the client does not trust at all.",
     resolution=("let the server send the full chain",),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -281,7 +281,7 @@ SELF_SIGNED = Spec(
     told="Verification fails with code 18.",
     not_to_be_taken_for="a private CA in the chain (code 19).",
     resolution=("issue a proper certificate", "or give the client this one to trust"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -311,7 +311,7 @@ PROTOCOL_MISMATCH = Spec(
     told="The handshake ends with an alert about version, cipher or key, before any certificate is judged.",
     not_to_be_taken_for="plain text where TLS was expected (wrong version number).",
     resolution=("align the protocol versions of both", "upgrade the older one"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
@@ -351,7 +351,7 @@ CLIENT_CERT_OR_KEY = Spec(
     "it cannot load key or certificate.",
     not_to_be_taken_for="a server certificate that the client does not trust.",
     resolution=("give the client its certificate and key", "compare the public keys of certificate and key"),
-    explains=("db.tls-failed", "db.access-denied", "db.service-down"),
+    explains=("db.tls-failed", "db.access-denied", "db.service-down", "svc.not-running", "svc.crash-loop"),
 )
 
 
@@ -430,7 +430,7 @@ PLAINTEXT_MISMATCH = Spec(
     told="The first bytes of the answer are no TLS record (wrong version number).",
     not_to_be_taken_for="no common TLS version, which TLS itself says.",
     resolution=("use the port or scheme that speaks TLS", "look at what stands between"),
-    explains=("db.tls-failed",),
+    explains=("db.tls-failed", "api.app-exception", "api.no-live-upstreams"),
 )
 
 
