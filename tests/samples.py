@@ -12,7 +12,7 @@ from typing import cast, get_type_hints
 from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage, ProcessCpu, ServiceCpu, ThreadCpu
 from rbdiag.facts.db import DbTarget, Login
 from rbdiag.facts.host import KernelEvent, TaskStates
-from rbdiag.facts.logs import LogEvent
+from rbdiag.facts.logs import LogEvent, LogKnown, LogTemplate, LogTrace, LogTraffic, LogWindow
 from rbdiag.facts.net import TcpAnswer
 from rbdiag.facts.sessions import Connections, LockWait, Replica, Session, SessionGroup
 from rbdiag.model import (
@@ -479,7 +479,147 @@ def crowded() -> Report:
     )
 
 
-SAMPLES = {"critical": critical, "healthy": healthy, "noted": noted, "unknown": unknown, "crowded": crowded}
+NEW_ERRORS = replace(SPIN, code="logs.new-errors", title="New error lines appear", severity=Severity.WARNING)
+REFUSED = replace(SPIN, code="api.upstream-refused", title="The upstream refuses", explains=("logs.new-errors",))
+ERROR_LOG, ACCESS_LOG = "/var/log/nginx/error.log", "/var/log/nginx/access.log"
+
+
+def window(log: str, **changes: object) -> LogWindow:
+    usual = LogWindow(
+        subject=log, check="logs.find", seen_at=after(0.05), how="time", form="nginx", since=after(-3600),
+        until=STARTED, first_at=after(-3590), last_at=after(-1), bytes=1_200_000, baseline_since=after(-18000),
+        baseline_bytes=4_700_000, parts=(f"{log}.1", log),
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def known(**changes: object) -> LogKnown:
+    usual = LogKnown(
+        subject=ERROR_LOG, check="logs.known", seen_at=after(0.2), pattern="nginx-upstream-refused",
+        title="nginx: the upstream refuses the connection", codes=("api.upstream-refused",), role="failure",
+        name="127.0.0.1:9001", count=1204, before=0, first_at=after(-1069), happened_at=after(-2.123),
+        text="2026/11/23 07:59:58 [error] 77#77: *9 connect() failed (111: Connection refused) while connecting to "
+        'upstream, client: 10.0.0.9, server: _, request: "GET /api/cart?token=*** HTTP/1.1", upstream: '
+        '"http://127.0.0.1:9001/api/cart"',
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def shape(rank: int, **changes: object) -> LogTemplate:
+    usual = LogTemplate(
+        subject=ERROR_LOG, check="logs.new", seen_at=after(0.3), word="new", template="[error] cart * is * late",
+        level="error", count=31, before=0, rate=31 / 3600, rate_before=0.0, first_at=after(-1800), rank=rank,
+        happened_at=after(-7), sample="2026/11/23 07:59:53 [error] 77#77: cart 42 is 17 s late",
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def trace(**changes: object) -> LogTrace:
+    usual = LogTrace(
+        subject=ERROR_LOG, check="logs.traces", seen_at=after(0.3), language="python", exception="KeyError",
+        message="'total'", frame="shop/cart.py:88 in total", top="orjson/loads.py:12 in loads",
+        head="[error] cart * failed", count=12, before=0, first_at=after(-1000), happened_at=after(-60),
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def traffic(**changes: object) -> LogTraffic:
+    usual = LogTraffic(
+        subject=ACCESS_LOG, check="logs.requests", seen_at=after(0.4), requests=10_233, requests_before=41_002,
+        covered=3600.0, covered_before=14400.0, statuses=((200, 8801), (404, 201), (502, 1231)),
+        before=((200, 40_100), (404, 861), (502, 41)), failing=(("/api/cart", 1204, 1300), ("/api/pay", 27, 31)),
+        slow=(("/report/*", 4.2, 37), ("/api/cart", 2.0, 1300)), p50=0.021, p95=2.125, p99=4.5, p95_before=0.211,
+        first_failed_at=after(-1069), last_failed_at=after(-2),
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def logged() -> Report:
+    """An upstream died: two logs, lines that are known, new shapes, an exception, failing requests, a gap."""
+    logs = [window(ERROR_LOG), window(ACCESS_LOG, bytes=2_100_000, baseline_bytes=8_300_000, zone_shift=3600.0)]
+    refused = known()
+    restart = known(
+        pattern="systemd-started", title="systemd: a unit was started", codes=(), role="start", name="shop.service",
+        count=1, before=1, first_at=after(-90_000), happened_at=after(-90_000), text="Started shop.service",
+    )  # fmt: skip
+    usual = known(
+        pattern="client-gone", title="a client went away", codes=(), role="ordinary", name="", count=40, before=160
+    )
+    late = shape(2)
+    frequent = shape(
+        3, word="more", level="warning", template="{* *}", count=300, before=120, rate=1 / 12, rate_before=1 / 120,
+        sample=f'{{"ts":"2026-11-23T07:59:53Z","level":"warn","msg":"queue {CLEAR_SCREEN} is long","n":7}}',
+    )  # fmt: skip
+    same = shape(1, template="connect() failed", code="api.upstream-refused", sample=refused.text, count=1204)
+    hidden = shape(4, template="[error] cart * failed", sample="2026/11/23 07:59:53 [error] cart 42 failed")
+    fewer = shape(5, word="fewer", level="info", count=2, before=240, rate=2 / 3600, rate_before=240 / 14400,
+                  first_at=None, happened_at=None, sample="Nov 23 07:10:00 web-3 shop[7]: heartbeat")  # fmt: skip
+    thrown, slow = trace(), traffic()
+    late_gap = Gap("deadline", "only the last 12 min of the window (60 min) were read", "--deadline SECONDS")
+    summary = "nginx: the upstream refuses the connection: 127.0.0.1:9001, 1,204 times since 07:42:11"
+    return Report(
+        runbook="logs",
+        target=f"{ERROR_LOG}, {ACCESS_LOG}",
+        host="web-3",
+        started_at=STARTED,
+        duration=0.52,
+        status=Status.CRITICAL,
+        exit_code=2,
+        summary=summary,
+        findings=(
+            Finding(
+                spec=REFUSED,
+                severity=Severity.CRITICAL,
+                confidence=Confidence.LIKELY,
+                subject=ERROR_LOG,
+                summary=summary,
+                evidence=(refused, slow),
+                resolution=(Step("See whether anything listens there", "ss -ltn 'sport = :9001'", "safe"),),
+            ),
+            Finding(
+                spec=NEW_ERRORS,
+                severity=Severity.WARNING,
+                confidence=Confidence.CERTAIN,
+                subject=ERROR_LOG,
+                summary="31 error lines of a new shape: cart 42 is 17 s late",
+                evidence=(late,),
+                explained_by="api.upstream-refused",
+            ),
+        ),
+        checks=(
+            row("logs.find", str(logs[0]), decides=True),
+            row("logs.known", str(refused), "critical", late_gap, decides=True),
+            row("logs.new", str(same), "warning"),
+            row("logs.traces", str(thrown)),
+            row("logs.requests", str(slow), "critical"),
+        ),
+        timeline=(Moment(after(-2.123), "logs.known", str(refused)),),
+        facts=Facts([*logs, refused, restart, usual, same, late, frequent, hidden, fewer, thrown, slow]),
+        cost=Cost(cpu_seconds=0.44),
+        rbdiag_version="0.2.0",
+    )
+
+
+def silent() -> Report:
+    """A log in which nothing is wrong, and nothing is new."""
+    log = window("/var/log/app.log")
+    start = known(pattern="systemd-started", title="systemd: a unit was started", codes=(), role="start", count=1)
+    return replace(
+        healthy(),
+        runbook="logs",
+        target="/var/log/app.log",
+        checks=tuple(
+            row(f"logs.{name}", str(log) if name == "find" else "nothing to report")
+            for name in ("find", "known", "new", "traces", "requests")
+        ),
+        facts=Facts([log, replace(start, subject="/var/log/app.log")]),
+    )
+
+
+SAMPLES = {
+    "critical": critical, "healthy": healthy, "noted": noted, "unknown": unknown, "crowded": crowded, "logged": logged,
+    "silent": silent,
+}  # fmt: skip
 
 
 def spoiled(report: Report, text: str) -> Report:

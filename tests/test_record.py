@@ -12,7 +12,7 @@ from rbdiag.model import Fact, Facts, Report
 from rbdiag.record import RecordError, dumps, loads, save, to_dict
 from tests.diagnose.row import Row
 from tests.diagnose.rows import ROWS
-from tests.samples import SAMPLES, STARTED, critical, healthy, process, spoiled
+from tests.samples import SAMPLES, STARTED, critical, healthy, logged, process, spoiled
 
 Spoil = Callable[[dict[str, Any]], object]
 
@@ -88,8 +88,10 @@ def made(kind: type[Fact]) -> Fact:
     from typing import Literal, get_args, get_origin, get_type_hints
 
     def some(hint: Any) -> Any:
-        if get_origin(hint) is tuple:
+        if get_origin(hint) is tuple and Ellipsis in get_args(hint):
             return (some(get_args(hint)[0]),) * 2
+        if get_origin(hint) is tuple:
+            return tuple(some(part) for part in get_args(hint))
         if get_origin(hint) is Literal:
             return get_args(hint)[0]
         if get_args(hint):
@@ -162,6 +164,24 @@ def test_what_is_no_report_is_refused_in_one_sentence(spoil: Spoil, sentence: st
         read(spoil)
     assert str(refused.value).isprintable()
     assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("failing", "sentence"),
+    [
+        ([["/api", 7]], r"failing\[0\] in the report should have 3 parts, and has 2"),
+        ([["/api", 7, 9, 1]], r"failing\[0\] in the report should have 3 parts, and has 4"),
+        ([["/api", "7", 9]], r"failing\[0\]\[1\] should be a whole number, and is '7'"),
+        ([7], r"failing\[0\] should be a list, and is 7"),
+    ],
+    ids=["a part is missing", "a part too many", "a part of wrong type", "no parts"],
+)
+def test_what_has_so_many_parts_is_read_as_such_or_refused(failing: list[object], sentence: str) -> None:
+    doc = json.loads(dumps(logged()))
+    fact = next(fact for fact in doc["facts"] if fact["type"] == "LogTraffic")
+    fact["failing"] = failing
+    with pytest.raises(RecordError, match=sentence):
+        loads(json.dumps(doc))
 
 
 @pytest.mark.parametrize(

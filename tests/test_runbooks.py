@@ -8,7 +8,7 @@ import pytest
 
 from rbdiag.deadline import Deadline
 from rbdiag.model import CheckRow, Gap, Report, Severity, Status
-from rbdiag.runbooks import NAMES, Plan, cpu, db, investigate, judge
+from rbdiag.runbooks import NAMES, Plan, cpu, db, investigate, judge, logs, service_logs
 from rbdiag.runner import Bug, Job
 from tests.diagnose import world
 from tests.diagnose.rows import ROWS
@@ -127,13 +127,32 @@ def test_the_plan_for_a_database_names_every_check_in_order() -> None:
         return tuple(job.name for job in db.plan(found=found, **usual | options).jobs)
 
     assert names("db1:3306", logs=("/var/log/shop.log",), check_tables="") == db.CHECKS
-    assert set(db.CHECKS) - set(names("db1:3306")) == {"db.client-log", "db.tables"}
+    assert set(db.CHECKS) - set(names("db1:3306")) == {"db.client-log", "db.tables", *service_logs.CHECKS}
     on_the_way = {"dns.names", "net.route", "net.ping", "net.firewall"}
     assert set(names("db1:3306")) - set(names("/run/db.sock")) == on_the_way
 
 
 def test_every_runbook_is_named() -> None:
-    assert NAMES == ("db", "cpu")
+    assert NAMES == ("db", "cpu", "logs")
+
+
+def test_the_plan_for_logs_names_every_check_in_order() -> None:
+    asked = {"files": ("/var/log/a", "-"), "unit": "shop", "pid": 7, "since": 0.0, "asked": True, "baseline": 4.0}
+    plan = logs.plan(**asked)
+    assert tuple(job.name for job in plan.jobs) == logs.CHECKS
+    assert plan.target == "/var/log/a, standard input, shop, pid 7"
+    plan.close()
+
+
+def test_while_logs_are_read_it_is_told_how_much() -> None:
+    asked = {"files": ("/var/log/a",), "unit": "", "pid": None, "since": 0.0, "asked": True, "baseline": 4.0}
+    plan = logs.plan(**asked)
+    assert plan.doing() == ""
+    with open("/dev/zero", "rb", buffering=0) as file:
+        for _ in range(40):
+            file.read(1 << 20)
+    assert plan.doing() == "40 MiB read"
+    plan.close()
 
 
 def test_an_investigation_is_a_report_with_every_row() -> None:

@@ -16,6 +16,7 @@ from rbdiag import runbooks, settings
 from rbdiag.model import Contact
 from rbdiag.settings import (
     ContactEntry,
+    PatternEntry,
     Settings,
     SettingsError,
     Target,
@@ -60,6 +61,17 @@ contact = "https://status.example/page"
 [thresholds.cpu]
 warning = 70
 critical = 90.5
+
+[patterns.shop-cart-lost]
+regex = 'cart \\d+ is lost'
+title = "the shop lost a cart"
+severity = "critical"
+code = "db.crashed"
+
+[patterns.stock]
+regex = "(?i)no stock"
+title = "sold out"
+severity = "warning"
 """
 
 
@@ -99,7 +111,17 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
             ContactEntry("Everybody", "https://status.example/page"),
         ),
         thresholds=Thresholds(70.0, 90.5),
+        patterns=(
+            PatternEntry("shop-cart-lost", r"cart \d+ is lost", "the shop lost a cart", "critical", "db.crashed"),
+            PatternEntry("stock", "(?i)no stock", "sold out", "warning"),
+        ),
     )
+
+
+@pytest.mark.parametrize("runbook", ["", "runbook = 'logs'"])
+def test_a_target_may_be_logs_alone(tmp_path: Path, runbook: str) -> None:
+    path = written(tmp_path / "c.toml", f"[targets.shop]\nlog = ['/var/log/shop.log']\n{runbook}\n")
+    assert load(path, {}).targets["shop"].log == ("/var/log/shop.log",)
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_no_mistake(tmp_path: Path) -> None:
@@ -207,7 +229,7 @@ TARGET_KEYS = "config, database, defaults_file, log, password_file, runbook, ser
 # The text of a file, the line of the mistake, and what is said behind the place.
 MISTAKES = [
     ("unknown table", "[target.shop]\n", 1,
-     "target: found an unknown key, expected contacts, targets or thresholds (did you mean targets?)"),
+     "target: found an unknown key, expected contacts, patterns, targets or thresholds (did you mean targets?)"),
     ("unknown key", '\n[targets.shop]\nservice = "x"\nservise = "y"\n', 4,
      f"targets.shop.servise: found an unknown key, expected {TARGET_KEYS} (did you mean service?)"),
     ("unknown key like nothing", "[thresholds]\nzzz = 1\n", 2, "thresholds.zzz: found an unknown key, expected cpu"),
@@ -241,9 +263,9 @@ MISTAKES = [
     ("service has a line break", '[targets.shop]\nservice = """a\nb"""\n', 2,
      "targets.shop.service: found 'a\\nb', expected the name of a unit, a service or a process"),
     ("runbook there is not", "[targets.shop]\nservice = 'x'\nrunbook = 'gpu'\n", 3,
-     "targets.shop.runbook: found 'gpu', expected 'db' or 'cpu'"),
+     "targets.shop.runbook: found 'gpu', expected 'db' or 'cpu' or 'logs'"),
     ("runbook is a truth value", "[targets.shop]\nservice = 'x'\nrunbook = true\n", 3,
-     "targets.shop.runbook: found true, expected 'db' or 'cpu'"),
+     "targets.shop.runbook: found true, expected 'db' or 'cpu' or 'logs'"),
     ("target is no table", "[targets]\nshop = 'shop.service'\n", 2,
      "targets.shop: found 'shop.service', expected a table"),
     ("targets is an array", "targets = []\n", 1, "targets: found an array, expected a table"),
@@ -259,9 +281,9 @@ MISTAKES = [
     ("same contact twice", "[[contacts]]\nname='a'\ncontact='b'\n[[contacts]]\ncontact='b'\nname='a'\n", 4,
      "contacts[1]: found the same as contacts[0], expected every contact once"),
     ("runbooks is a word", "[[contacts]]\nname='a'\ncontact='b'\nrunbooks='cpu'\n", 4,
-     "contacts[0].runbooks: found 'cpu', expected an array, each of it 'db' or 'cpu'"),
+     "contacts[0].runbooks: found 'cpu', expected an array, each of it 'db' or 'cpu' or 'logs'"),
     ("runbooks has a wrong one", "[[contacts]]\nname='a'\ncontact='b'\nrunbooks = [\n 'cpu', # '\n 'gpu',\n]\n", 6,
-     "contacts[0].runbooks[1]: found 'gpu', expected 'db' or 'cpu'"),
+     "contacts[0].runbooks[1]: found 'gpu', expected 'db' or 'cpu' or 'logs'"),
     ("services has one twice", "[[contacts]]\nname='a'\ncontact='b'\nservices=['x','y',\n'x']\n", 5,
      "contacts[0].services[2]: found 'x' again, expected every one once"),
     ("threshold is a word", "\n\n[thresholds.cpu]\nwarning = 'high'\n", 4,
@@ -285,6 +307,27 @@ MISTAKES = [
      "thresholds.cpu.warning: found 96, expected less than thresholds.cpu.critical (95)"),
     ("critical below the default", "[thresholds.cpu]\ncritical = 80\n", 2,
      "thresholds.cpu.critical: found 80, expected more than thresholds.cpu.warning (80)"),
+    ("log alone for another runbook", "[targets.shop]\nrunbook = 'db'\nlog = ['x.log']\n", 1,
+     "targets.shop: found neither service nor target, expected one of them or both"),
+    ("pattern without a severity", "[patterns.p]\nregex = 'lost cart'\ntitle = 'x'\n", 1,
+     "patterns.p.severity: found nothing, expected 'warning' or 'critical'"),
+    ("pattern of another severity", "[patterns.p]\nregex='lost cart'\ntitle='x'\nseverity = 'note'\n", 4,
+     "patterns.p.severity: found 'note', expected 'warning' or 'critical'"),
+    ("pattern without a regex", "[patterns.p]\ntitle='x'\nseverity = 'warning'\n", 1,
+     "patterns.p.regex: found nothing, expected a regular expression"),
+    ("pattern that is no regex", "[patterns.p]\ntitle='x'\nseverity='warning'\nregex = 'lost (cart'\n", 4,
+     "patterns.p.regex: found 'lost (cart' (it is no regular expression: missing ), unterminated subpattern at "
+     "position 5), expected a regular expression to search every line for"),
+    ("pattern that runs away", "[patterns.p]\nregex = '(a+)+b lost'\ntitle='x'\nseverity='warning'\n", 2, None),
+    ("pattern with a secret", "[patterns.p]\nregex = '(password=hunter2'\ntitle='x'\nseverity='warning'\n", 2,
+     "patterns.p.regex: found '(password=***' (it is no regular expression: missing ), unterminated subpattern at "
+     "position 0), expected a regular expression to search every line for"),
+    ("pattern for a finding there is not",
+     "[patterns.p]\nregex='lost cart'\ntitle='x'\nseverity='warning'\ncode='db.crash'\n", 5,
+     "patterns.p.code: found 'db.crash', expected a code that rbdiag explain lists (did you mean db.crashed?)"),
+    ("pattern for a finding like nothing",
+     "[patterns.p]\nregex='lost cart'\ntitle='x'\nseverity='warning'\ncode='zzz'\n", 5,
+     "patterns.p.code: found 'zzz', expected a code that rbdiag explain lists"),
     ("a long value", f"targets.shop = '{'x' * 500}'\n", 1, f"targets.shop: found '{'x' * 56}..., expected a table"),
     ("no value", "\n[targets.shop]\nservice\n", 3,
      "found a syntax error at column 8 (Expected '=' after a key in a key/value pair), expected TOML"),
@@ -475,6 +518,7 @@ def test_every_setting_has_a_field_and_every_field_a_setting() -> None:
     said = {tuple(path.split(".")) for path in settings._KEYS}
     assert {p[2] for p in said if p[0] == "targets"} == {f.name for f in fields(Target)} - {"name"}
     assert {p[2] for p in said if p[0] == "contacts"} == {f.name for f in fields(ContactEntry)}
+    assert {p[2] for p in said if p[0] == "patterns"} == {f.name for f in fields(PatternEntry)} - {"name"}
     assert {"_".join(p[1:]) for p in said if p[0] == "thresholds"} == {f.name for f in fields(Thresholds)}
     assert {p[0] for p in said} == {f.name for f in fields(Settings)} - {"path"}
 

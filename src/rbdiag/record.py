@@ -149,8 +149,13 @@ def _fact(kind: type[Fact], hints: dict[str, Any], doc: dict[str, Any], where: s
             values[key] = _time(value, place)
         else:
             _expect(value, hints[key], place)
-            values[key] = tuple(value) if isinstance(value, list) else value
+            values[key] = _frozen(value)
     return kind(**values)
+
+
+def _frozen(value: object) -> object:
+    """Lists, however deep, as tuples."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _time(text: str, where: str) -> float:
@@ -189,8 +194,13 @@ def _expect_inside(value: object, hint: Any, where: str) -> None:
                 raise RecordError(f"the report has no {place}")
             _expect(value[key], inner, place)
     elif isinstance(value, list) and get_origin(hint) in (list, tuple):
-        for i, item in enumerate(value):
-            _expect(item, get_args(hint)[0], f"{where}[{i}]")
+        kinds = get_args(hint)
+        if get_origin(hint) is list or Ellipsis in kinds:
+            kinds = kinds[:1] * len(value)
+        elif len(kinds) != len(value):
+            raise RecordError(f"{where} in the report should have {len(kinds)} parts, and has {len(value)}")
+        for i, (item, kind) in enumerate(zip(value, kinds, strict=True)):
+            _expect(item, kind, f"{where}[{i}]")
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

@@ -127,7 +127,7 @@ def run(
         seen = running.pop(job.name)[1]
         gap = gap_for(error) if error else None
         base = rows.get(job.after[0]) if job.after else None
-        if not error and not seen and base is not None and base.gap:
+        if not error and not seen and base is not None and base.gap and not facts[base.name]:
             # "Nothing to report" would pass for health: it had nothing to look at.
             gap = Gap("skipped", f"builds on {job.after[0]}, which could not look")
         if error and gap is None:

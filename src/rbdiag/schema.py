@@ -72,6 +72,9 @@ def _value(hint: Any, defs: dict[str, Any]) -> dict[str, Any]:
             defs[hint.__name__] = {}  # its place, should it come to hold itself
             defs[hint.__name__] = _object(hint, defs)
         return {"$ref": f"#/$defs/{hint.__name__}"}
+    if origin is tuple and Ellipsis not in args:
+        parts = [_value(arg, defs) for arg in args]
+        return {"type": "array", "prefixItems": parts, "items": False, "minItems": len(parts)}
     if origin in (list, tuple):
         return {"type": "array", "items": _value(args[0], defs)}
     if origin is Literal:

@@ -1,4 +1,4 @@
-"""The TOML settings file: named targets, contacts, thresholds.
+"""The TOML settings file: named targets, contacts, thresholds, patterns of log lines.
 
 Every mistake in it is told with its file, its line, its key, what was found and what was expected. A new setting is
 one line in `_KEYS` and one field of the record it belongs to.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from rbdiag.frozen import Record, replace
 from rbdiag.model import Contact
@@ -18,7 +18,7 @@ from rbdiag.toml_lines import Path as _Path
 from rbdiag.toml_lines import key_lines
 
 # The runbooks that settings may name: those of rbdiag.runbooks, which stands above this module; a test compares them.
-RUNBOOKS = ("db", "cpu")
+RUNBOOKS = ("db", "cpu", "logs")
 SYSTEM_FILE = "/etc/rbdiag/config.toml"
 # Nobody writes this much by hand; more is a wrong path, or a device that never ends.
 MOST_BYTES = 1 << 20
@@ -76,6 +76,19 @@ class Thresholds(Record):
     cpu_critical: float = 95.0
 
 
+class PatternEntry(Record):
+    """Log lines that mean something to whoever wrote the file: those in which `regex` finds something.
+
+    `title` says what they mean, `severity` how bad that is; `code` is the finding they speak for, "" for none.
+    """
+
+    name: str
+    regex: str
+    title: str
+    severity: Literal["warning", "critical"]
+    code: str = ""
+
+
 class Settings(Record):
     """All that a settings file says; `path` is the file that was read, None where there is none."""
 
@@ -83,6 +96,7 @@ class Settings(Record):
     targets: Mapping[str, Target] = MappingProxyType({})
     contacts: tuple[ContactEntry, ...] = ()
     thresholds: Thresholds = Thresholds()
+    patterns: tuple[PatternEntry, ...] = ()
 
 
 class _Form(Record):
@@ -118,8 +132,10 @@ def _place() -> _Form:
     return _Form("host[:port], a URL without a password, or the path of a socket", fits)
 
 
-def _one_of(words: tuple[str, ...], *, many: bool = False) -> _Form:
-    return _Form(" or ".join(f"'{word}'" for word in words), lambda v: isinstance(v, str) and v in words, many=many)
+def _one_of(words: tuple[str, ...], *, required: bool = False, many: bool = False) -> _Form:
+    return _Form(
+        " or ".join(f"'{word}'" for word in words), lambda v: isinstance(v, str) and v in words, required, many=many
+    )
 
 
 def _number(least: float, most: float) -> _Form:
@@ -149,6 +165,10 @@ _KEYS: dict[str, _Form] = {
     "contacts.[].services": _text("the name of a unit, a service or a process", many=True),
     "thresholds.cpu.warning": _number(1, 100),
     "thresholds.cpu.critical": _number(1, 100),
+    "patterns.*.regex": _text("a regular expression", required=True),
+    "patterns.*.title": _text("what such lines mean, in a few words", required=True),
+    "patterns.*.severity": _one_of(("warning", "critical"), required=True),
+    "patterns.*.code": _text("the code of a finding"),
 }
 
 
@@ -222,14 +242,30 @@ class _Reader:
             targets=targets,
             contacts=tuple(contacts),
             thresholds=self._thresholds(tree.get("thresholds", {})),
+            patterns=tuple(self._pattern(name, table) for name, table in tree.get("patterns", {}).items()),
         )
 
     def _target(self, name: str, table: Mapping[str, Any]) -> Target:
-        if not {"service", "target"} & table.keys():
+        for_logs = table.get("runbook", "logs") == "logs"
+        if not {"service", "target", *(["log"] if for_logs else [])} & table.keys():
             raise self._error(("targets", name), "neither service nor target", "one of them or both")
         forms = _tree()["targets"]["*"]
         said = {key: self._located(value) if forms[key].path else value for key, value in table.items()}
         return Target(name, **_frozen(said))
+
+    def _pattern(self, name: str, table: Mapping[str, Any]) -> PatternEntry:
+        from rbdiag.collect.log_patterns_own import pattern_from_settings
+        from rbdiag.diagnose import catalogue
+
+        entry = PatternEntry(name, **table)
+        if entry.code and entry.code not in (codes := catalogue()):
+            raise self._error(("patterns", name, "code"), repr(entry.code), _one_code(entry.code, codes))
+        try:
+            pattern_from_settings(entry.name, entry.regex, entry.title)
+        except ValueError as error:
+            found, expected = f"{_found((), entry.regex)} ({error})", "a regular expression to search every line for"
+            raise self._error(("patterns", name, "regex"), found, expected) from error
+        return entry
 
     def _located(self, path: Any) -> Any:
         """The path, or each path, made absolute."""
@@ -364,6 +400,14 @@ def _among(key: str, known: Mapping[str, object]) -> str:
     names = sorted(known)
     listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return listed + (f" (did you mean {close[0]}?)" if close else "")
+
+
+def _one_code(code: str, codes: Iterable[str]) -> str:
+    """There are too many codes to list them."""
+    import difflib
+
+    close = difflib.get_close_matches(code, list(codes), 1)
+    return f"a code that rbdiag explain lists{f' (did you mean {close[0]}?)' if close else ''}"
 
 
 def _dotted(path: _Path) -> str:

@@ -17,6 +17,7 @@ USUAL = {f"{sample}.{SUFFIX[form]}": (sample, form, RenderOptions()) for sample 
 SPECIAL = {
     "critical.verbose.txt": ("critical", "table", RenderOptions(verbose=True)),
     "crowded.verbose.txt": ("crowded", "table", RenderOptions(verbose=True)),
+    "logged.verbose.txt": ("logged", "table", RenderOptions(verbose=True)),
     "critical.color.txt": ("critical", "table", RenderOptions(color=True)),
     "critical.ascii.txt": ("critical", "table", RenderOptions(ascii=True)),
     "critical.wide.txt": ("critical", "table", RenderOptions(width=160, top=2, utc_offset=-12600)),

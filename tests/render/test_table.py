@@ -193,3 +193,14 @@ def test_facts_of_a_type_from_another_runbook_do_no_harm() -> None:
     fact = TcpAnswer(subject="db1:3306", check="net.tcp", seen_at=1.0)
     report = replace(unknown(), facts=Facts([fact]), checks=(row("net.tcp", str(fact)),))
     assert "✓ net.tcp  open in 0.3 ms" in table(report, verbose=True)
+
+
+def test_of_many_other_findings_the_first_are_told() -> None:
+    report = noted()
+    (finding,) = report.findings
+    many = replace(report, findings=tuple(replace(finding, subject=f"tar[{n}]", summary=f"tar {n}") for n in range(9)))
+    assert [line for line in table(many, top=3) if ": tar" in line or "more:" in line][1:] == [
+        *(f"  · cpu.background-batch: tar {n}" for n in (1, 2, 3)), "  and 5 more: --verbose",
+    ]  # fmt: skip
+    assert "more: --verbose" not in "\n".join(table(many, top=8))
+    assert sum("background-batch: tar" in line for line in table(many, top=3, verbose=True)) == 8

@@ -13,6 +13,9 @@ from rbdiag.cli.words import CHOICES, COMMANDS, Option
 
 Pairs = Sequence[tuple[str, str]]
 
+# What is offered for an argument that may be given any number of times ends like this.
+MANY = "..."
+
 
 def answer(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """Write the answer for these words, the last of which is incomplete, and return the exit status."""
@@ -35,8 +38,9 @@ def candidates(words: Sequence[str], environ: Mapping[str, str]) -> tuple[str, P
         if equals:
             return _values(option[3] if option else "", f"{name}=", value, line.settings, environ)
         return "words", line.names(incomplete)
-    if line.placed < len(arguments):
-        kind, pairs = _values(arguments[line.placed], "", incomplete, line.settings, environ)
+    if line.placed < len(arguments) or (arguments and arguments[-1].endswith(MANY)):
+        offers = arguments[min(line.placed, len(arguments) - 1)].removesuffix(MANY)
+        kind, pairs = _values(offers, "", incomplete, line.settings, environ)
         if kind == "files" or pairs or incomplete:
             return kind, pairs
     return "words", [] if incomplete or line.ended else line.names("--")

@@ -61,6 +61,7 @@ ROOM = 4.0
     type=Percent(),
     help="From here on they count as saturated.  [default: settings, else 95]",
 )
+@options.of_logs
 @options.of_runbook("cpu", longer="more for a long profile")
 @click.pass_obj
 def cpu(
@@ -74,6 +75,7 @@ def cpu(
     flame_graph: str,
     warning: float | None,
     critical: float | None,
+    logs: tuple[str, ...],
 ) -> int:  # fmt: skip
     """High CPU usage: what burns it, why, and what to do.
 
@@ -100,6 +102,7 @@ def cpu(
         critical=most,
         service=service,
         since=run.since,
+        logs=logs,
     )
     return carry_out(planned, seconds, configured, run, show, top=top)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from rbdiag.cli import main
+from rbdiag.cli.complete import MANY
 from rbdiag.cli.values import Check
 from rbdiag.diagnose import catalogue
 
@@ -47,7 +48,8 @@ def table() -> str:
     for name in main.COMMANDS:
         command = group.get_command(context, name)
         assert command is not None
-        arguments = [_offers(p, choices) for p in command.params if isinstance(p, click.Argument)]
+        given = [p for p in command.params if isinstance(p, click.Argument)]
+        arguments = [_offers(p, choices) + (MANY if p.nargs < 0 else "") for p in given]
         commands[name] = (_options(command, choices), arguments)
 
     text = HEAD + "COMMANDS: dict[str, tuple[tuple[Option, ...], tuple[str, ...]]] = {\n"

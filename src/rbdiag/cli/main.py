@@ -16,6 +16,7 @@ from rbdiag.cli.streams import BUG, UNKNOWN, USAGE, Stop, deliver, say, visible
 COMMANDS = {
     "db": ("rbdiag.cli.db:db", "Database connection failures: which layer fails, and why."),
     "cpu": ("rbdiag.cli.cpu:cpu", "High CPU usage: what burns it, why, and what to do."),
+    "logs": ("rbdiag.cli.logs:logs", "What matters in a log: what it means, what is new, since when."),
     "explain": ("rbdiag.cli.explain:explain", "What a finding means, how it is told, what to do."),
     "diagnose": ("rbdiag.cli.diagnose:diagnose", "Run the rules again over a saved JSON report."),
     "schema": ("rbdiag.cli.schema:schema", "Print the JSON schema of the report."),

@@ -78,12 +78,13 @@ def of_report(command: Run) -> Callable[..., int]:
     )  # fmt: skip
 
 
-def of_runbook(runbook: str, *, longer: str) -> Callable[[Run], Callable[..., int]]:
+def of_runbook(runbook: str, *, usual: float = DEADLINE, longer: str = "") -> Callable[[Run], Callable[..., int]]:
     """Options of every runbook; the command gets them as `run` and `show`.
 
-    `longer` says when the usual deadline is a longer one.
+    `usual` is the deadline where none is asked for, in seconds, and `longer` says when it is a longer one.
     """
     check = Check(runbook)
+    default = f"{usual:g}, {longer}" if longer else f"{usual:g}"
 
     def decorate(command: Run) -> Callable[..., int]:
         @wraps(command)
@@ -97,7 +98,7 @@ def of_runbook(runbook: str, *, longer: str) -> Callable[[Run], Callable[..., in
         return _stack(
             of_report(with_run),
             click.option("-t", "--deadline", metavar="SECONDS", type=Duration(least=0.1),
-                         help=f"End by then, whatever hangs.  [default: {DEADLINE:g}, {longer}]"),
+                         help=f"End by then, whatever hangs.  [default: {default}]"),
             click.option("--since", metavar="WHEN", type=Since(), default="1h", show_default=True,
                          help="How far back to read logs: 90s, 15m, 2h, 3d, or an RFC 3339 time."),
             click.option("-s", "--service", metavar="NAME", type=Service(),
@@ -111,12 +112,19 @@ def of_runbook(runbook: str, *, longer: str) -> Callable[[Run], Callable[..., in
     return decorate
 
 
-def of_files(command: Run) -> Callable[..., int]:
-    """Options of the runbooks that read a service's own files; the command gets them as `logs` and `config`."""
+def of_logs(command: Run) -> Callable[..., int]:
+    """The option of the runbooks that read a service's logs; the command gets it as `logs`."""
     return _stack(
         command,
         click.option("-l", "--log", "logs", metavar="PATH", type=click.Path(), multiple=True,
                      help="A log of the service or of its clients, or a glob; repeatable.  [default: those found]"),
+    )  # fmt: skip
+
+
+def of_files(command: Run) -> Callable[..., int]:
+    """Options of the runbooks that read a service's own files; the command gets them as `logs` and `config`."""
+    return _stack(
+        of_logs(command),
         click.option("-c", "--config", metavar="PATH", type=click.Path(), multiple=True,
                      help="A configuration file or folder of the service; repeatable.  [default: those found]"),
     )  # fmt: skip

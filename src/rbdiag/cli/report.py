@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
@@ -33,10 +33,12 @@ def carry_out(
     *,
     top: int = 10,
     concerned: Iterable[str] = (),
+    on_shown: Callable[[], None] = lambda: None,
 ) -> int:
     """Run the plan for at most so many seconds, show the report, and return the exit status.
 
-    `concerned` are the names of services that the run is about, beside those that turn out to be at fault.
+    `concerned` are the names of services that the run is about, beside those that turn out to be at fault. `on_shown`
+    is called once the report has been shown, and not where it could not be.
     """
     told = 0
 
@@ -48,7 +50,7 @@ def carry_out(
             told += _tell_event(row)
 
     progress = _progress(plan, show)
-    with _children_end_with_us(), progress or nullcontext():
+    with children_end_with_us(), progress or nullcontext():
         report, bugs = investigate(
             plan,
             Deadline(_left_of(seconds)),
@@ -59,7 +61,7 @@ def carry_out(
     # Whom to call depends on what is at fault, which is known only now.
     at_fault = {subject for finding in report.findings for subject in (finding.subject, *finding.about)}
     report = replace(report, contacts=contacts_for(settings, plan.runbook, {plan.target, *concerned} | at_fault))
-    return finish(report, bugs, show, top=top, told=told)
+    return finish(report, bugs, show, top=top, told=told, on_shown=on_shown)
 
 
 def _left_of(seconds: float) -> float:
@@ -86,15 +88,21 @@ def left_out(jobs: Iterable[Job], only: Iterable[str], skip: Iterable[str]) -> d
     return gaps
 
 
-def finish(report: Report, bugs: Iterable[Bug], show: ShowOptions, *, top: int = 10, told: int = 0) -> int:
+def finish(
+    report: Report, bugs: Iterable[Bug], show: ShowOptions, *, top: int = 10, told: int = 0,
+    on_shown: Callable[[], None] = lambda: None,
+) -> int:  # fmt: skip
     """Save and show the report, tell bugs, and return the exit status.
 
-    `told` is the number of lines that have been written already, as the checks ended.
+    `told` is the number of lines that have been written already, as the checks ended. `on_shown` is called where the
+    rest could be written too, or nothing was to be.
     """
     status = report.exit_code
-    if not (show.quiet and report.status is Status.OK):
+    if show.quiet and report.status is Status.OK:
+        on_shown()
+    else:
         text = render(show.output, report, _render_options(show, top))
-        status = deliver("".join(text.splitlines(keepends=True)[told:]), status)
+        status = deliver("".join(text.splitlines(keepends=True)[told:]), status, on_shown)
     if show.save is not None:
         from rbdiag.record import save
 
@@ -124,7 +132,7 @@ def _tell_event(row: CheckRow) -> int:
 
 def _render_options(show: ShowOptions, top: int) -> RenderOptions:
     return RenderOptions(
-        color=_colored(show),
+        color=colored(show),
         width=columns(1),
         verbose=show.verbose,
         top=top,
@@ -133,7 +141,7 @@ def _render_options(show: ShowOptions, top: int) -> RenderOptions:
     )
 
 
-def _colored(show: ShowOptions) -> bool:
+def colored(show: ShowOptions) -> bool:
     """Colour is for terminals that can show it and for people who did not decline. See no-color.org."""
     declined = show.no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return not declined and os.isatty(1)
@@ -147,7 +155,7 @@ def _progress(plan: Plan, show: ShowOptions) -> Progress | None:
 
 
 @contextmanager
-def _children_end_with_us() -> Iterator[None]:
+def children_end_with_us() -> Iterator[None]:
     """Whatever ends the run, by itself or by a signal, ends the programs that checks have started."""
 
     def end(number: int, _: FrameType | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 
 UNKNOWN = 3
 USAGE = 64
@@ -25,8 +26,8 @@ class Stop(Exception):
         self.status = status
 
 
-def write(text: str) -> None:
-    """Write to standard output. A reader that has gone away had enough, so a closed pipe is no error.
+def write(text: str) -> bool:
+    """Write to standard output. A reader that has gone away had enough, so a closed pipe is no error, only False.
 
     Raises OSError for what is: a full disk, a stream that was closed from the start.
     """
@@ -35,16 +36,22 @@ def write(text: str) -> None:
     try:
         _write(1, text.encode(sys.stdout.encoding, "backslashreplace"))
     except BrokenPipeError:
-        return
+        return False
+    return True
 
 
-def deliver(text: str, status: int = 0) -> int:
-    """Write text that goes with this exit status, and return the status: unknown where ok could not be told."""
+def deliver(text: str, status: int = 0, on_written: Callable[[], None] = lambda: None) -> int:
+    """Write text that goes with this exit status, and return the status: unknown where ok could not be told.
+
+    `on_written` is called where somebody took all of it.
+    """
     try:
-        write(text)
+        written = write(text)
     except OSError as error:
         say(f"cannot write to standard output: {error.strerror}")
         return status or UNKNOWN
+    if written:
+        on_written()
     return status
 
 

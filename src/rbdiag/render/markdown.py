@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rbdiag.model import Fact, Finding, Report, Status, Step
-from rbdiag.render import RenderOptions
+from rbdiag.render import RenderOptions, log_answer
 from rbdiag.render.escape import visible
 from rbdiag.render.when import at, clock, stamp, zone
 from rbdiag.render.words import elsewhere, seen
@@ -16,10 +16,11 @@ _SPECIALS = str.maketrans({sign: "\\" + sign for sign in "\\`*_{}[]<>|~&#!$@^"})
 
 
 def render(report: Report, options: RenderOptions) -> str:
-    return "\n".join(_lines(report, options.utc_offset)) + "\n"
+    return "\n".join(_lines(report, options)) + "\n"
 
 
-def _lines(report: Report, offset: int) -> Iterator[str]:
+def _lines(report: Report, options: RenderOptions) -> Iterator[str]:
+    offset = options.utc_offset
     ran = len(report.checks) - len(report.gaps)
     began = f"{stamp(report.started_at + offset)[:10]} {clock(report.started_at, offset, report.started_at)}"
     yield f"# {str(report.status).upper()}: {_text(report.summary)}"
@@ -31,6 +32,8 @@ def _lines(report: Report, offset: int) -> Iterator[str]:
         f"{_code('rbdiag ' + report.runbook)}{target} on {_code(report.host)}, {began} {zone(offset)}: "
         f"{ran} of {len(report.checks)} checks ran in {report.duration:.1f} s.{sure}"
     )
+    if report.runbook == "logs":
+        yield from _logs(report, options)
     if report.findings:
         yield from ("", "## Findings")
         for number, finding in enumerate(report.findings, 1):
@@ -52,6 +55,23 @@ def _lines(report: Report, offset: int) -> Iterator[str]:
         yield from ("", "## Call", "")
         for who in report.contacts:
             yield "- " + ", ".join(_text(part) for part in (who.name, who.role, who.contact, who.when) if part)
+
+
+def _logs(report: Report, options: RenderOptions) -> Iterator[str]:
+    """What of which logs was read, and the log answer."""
+    yield ""
+    for text in log_answer.windows(report.facts):
+        yield f"- {_code(text)}"
+    for section in log_answer.sections(report, options.top, options.utc_offset, options.verbose):
+        log = f" in {_code(section.log)}" if section.log else ""
+        yield from ("", f"## {section.title.capitalize()}{log}", "", "| | count | change | first | last | what |")
+        yield "|---|---:|---|---|---|---|"
+        for row in section.rows:
+            yield f"| {row.mark} | {row.count} | {row.change} | {row.first} | {row.last} | {_cell(row.what)} |"
+        if section.more:
+            yield from ("", f"And {section.more:,} more.")
+    if requests := log_answer.requests(report, options.utc_offset, options.verbose):
+        yield from ("", "## Requests", "", *(f"- {_code(text)}" for text in requests))
 
 
 def _finding(number: int, finding: Finding, offset: int, today: float) -> Iterator[str]:

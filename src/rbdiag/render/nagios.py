@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage
 from rbdiag.facts.db import Login
+from rbdiag.facts.logs import LogKnown, LogTemplate, LogTrace, LogTraffic
 from rbdiag.facts.net import SocketAnswer, TcpAnswer
 from rbdiag.facts.sessions import Connections, Replica
 from rbdiag.model import Facts, Report, Step
@@ -22,7 +23,10 @@ _LONGEST = 79
 
 def render(report: Report, options: RenderOptions) -> str:
     line = _safe(f"{report.runbook.upper()} {str(report.status).upper()} - {report.summary}")
-    data = [*_cpu(report.facts), *_db(report.facts), _datum("time", report.duration, "s", "", "", "0")]
+    data = [*_cpu(report.facts), *_db(report.facts)]
+    if report.runbook == "logs":  # elsewhere logs are read beside the point, and not in every run
+        data += _logs(report.facts)
+    data.append(_datum("time", report.duration, "s", "", "", "0"))
     first = cut(line, _LONGEST - len(f" | {data[0]}"), "...")
     ran = f"{len(report.checks) - len(report.gaps)} of {len(report.checks)} checks ran"
     summary = [_safe(report.summary)] if first != line and not _said(report) else []
@@ -96,6 +100,21 @@ def _db(facts: Facts) -> Iterator[str]:
     behind = [r.lag for r in facts.of(Replica) if r.lag is not None]
     if behind:
         yield _datum("lag", max(behind), "s", "", "", "0")
+
+
+def _logs(facts: Facts) -> Iterator[str]:
+    """Of all logs: lines that speak of a failure, new shapes of error lines, exceptions, requests and how they went."""
+    yield _datum("failures", sum(k.count for k in facts.of(LogKnown) if k.role == "failure"), "", "", "", "0")
+    bad = [t for t in facts.of(LogTemplate) if t.word == "new" and t.level in ("error", "fatal")]
+    yield _datum("new", len(bad), "", "", "", "0")
+    yield _datum("exceptions", sum(t.count for t in facts.of(LogTrace)), "", "", "", "0")
+    if traffic := facts.of(LogTraffic):
+        total = sum(t.requests for t in traffic)
+        failed = sum(count for t in traffic for status, count in t.statuses if status // 100 == 5)
+        yield _datum("requests", total, "", "", "", "0")
+        yield _datum("5xx", failed / total * 100 if total else 0.0, "%", "", "", "0", "100")
+        if slowest := [t.p95 for t in traffic if t.p95 is not None]:
+            yield _datum("p95", max(slowest), "s", "", "", "0")
 
 
 def _datum(label: str, value: float, unit: str, *limits: str) -> str:

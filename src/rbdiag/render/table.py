@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rbdiag.facts import size
 from rbdiag.frozen import Record, replace
 from rbdiag.model import Fact, Finding, Gap, Mark, Report, Severity, Status, Step
-from rbdiag.render import RenderOptions, ranking
+from rbdiag.render import RenderOptions, log_answer, ranking
 from rbdiag.render.escape import cut, visible, width, wrap
 from rbdiag.render.tree import Branch, branches
 from rbdiag.render.when import at, clock, zone
@@ -41,16 +41,16 @@ _STATUS_COLORS = {
 
 def render(report: Report, options: RenderOptions) -> str:
     page = _Page(report, options)
-    page.header()
+    if report.runbook == "logs":
+        return page.of_logs()
+    page.header(elsewhere(report))
     page.checks()
     for lines in (ranking.processes(report.facts, page.options), ranking.services(report.facts, page.options)):
         page.block(lines)
+    page.lines.append("")
     page.verdict()
-    page.gaps()
-    if options.verbose:
-        page.timeline()
-    page.contacts()
-    return "\n".join(page.lines) + "\n"
+    page.causes()
+    return page.end()
 
 
 def _several(count: int, one: str, many: str) -> str:
@@ -112,9 +112,8 @@ class _Page:
 
     # -- what is said
 
-    def header(self) -> None:
+    def header(self, target: str) -> None:
         report = self.report
-        target = elsewhere(report)
         parts = [
             f"rbdiag {report.runbook}",
             f"{target} from {report.host}" if target else report.host,
@@ -142,15 +141,72 @@ class _Page:
                     if text != row.summary:
                         self.put(_Lead(" " * (names + 4)), text)
 
+    def of_logs(self) -> str:
+        """The answer first, then the rows that show it: a log is read from the top, and this page with it."""
+        report, options = self.report, self.options
+        windows = log_answer.windows(report.facts)
+        sections = log_answer.sections(report, options.top, options.utc_offset, options.verbose)
+        self.verdict()
+        if report.status is not Status.OK or report.gaps or sections or options.verbose or not windows:
+            self.header(elsewhere(report) if not windows else "")
+        for text in windows:
+            self.put(_Lead("  "), text, most=2)
+        if options.verbose:
+            self.checks()
+        self.log_rows(sections)
+        for number, text in enumerate(log_answer.requests(report, options.utc_offset, options.verbose)):
+            self.put(_Lead("          " if number else "REQUESTS  ", _BOLD), text, most=2)
+        self.causes()
+        return self.end()
+
+    def log_rows(self, sections: list[log_answer.Section]) -> None:
+        """All sections on one grid; a column in which nothing stands is left out."""
+        heads = ("COUNT", "CHANGE", "FIRST", "LAST")
+
+        def cells(row: log_answer.Row) -> tuple[str, ...]:
+            return (row.count, row.change, row.first, row.last if row.last != row.first else "")
+
+        every = [cells(row) for section in sections for row in section.rows]
+        widths = [max(map(len, column)) * any(column[1:]) for column in zip(heads, *every, strict=True)]
+        while sum(widths) > self.options.width // 2 and any(widths[1:]):  # where there is little room, the words count
+            widths[max(number for number, size in enumerate(widths) if size)] = 0
+
+        def lead(sign: str, texts: tuple[str, ...]) -> str:
+            count, *others = (text.ljust(size)[:size] for text, size in zip(texts, widths, strict=True))
+            return "  ".join([f"{sign} {count.strip():>{widths[0]}}", *filter(None, others)]) + "  "
+
+        for section in sections:
+            title = section.title + (f" in {self.safe(section.log)}" if section.log else "")
+            self.heading(cut(lead(" ", heads) + title, self.options.width, self._ellipsis))
+            for row in section.rows:
+                sign = _Lead(lead(self._signs[row.mark], cells(row)), _MARK_COLORS[row.mark])
+                # An exception ends with its place, and what a finding is built on is worth the room.
+                whole = row.mark in ("warning", "critical") or section.title == "EXCEPTIONS"
+                self.put(sign, row.what, most=2 if whole else 1)
+            if section.more:
+                self.put(_Lead("  "), f"and {section.more:,} more: --verbose, or --top N")
+
+    def end(self) -> str:
+        """What ends every page; and the page."""
+        self.gaps()
+        if self.options.verbose:
+            self.timeline()
+        self.contacts()
+        return "\n".join(self.lines) + "\n"
+
     def verdict(self) -> None:
         report, first = self.report, self.report.verdict
-        self.lines.append("")
         word = str(report.status).upper()
         trouble = report.status in (Status.WARNING, Status.CRITICAL)
         sure = f" ({first.confidence})" if first and trouble else ""
         self.put(_Lead(f"{word}  ", _STATUS_COLORS[report.status]), report.summary + sure)
         if first:
             self.command("  more: ", f"rbdiag explain {first.code}")
+
+    def causes(self) -> None:
+        """What the verdict explains, why it is thought so, what to do, and what was found besides."""
+        report, first = self.report, self.report.verdict
+        trouble = report.status in (Status.WARNING, Status.CRITICAL)
         trees = branches(report.findings)
         if first and trouble:
             cause, *others = trees
@@ -163,10 +219,13 @@ class _Page:
             others = [*(trees[0].under if trees else ()), *trees[1:]]
         if others:
             self.heading("Also")
-            for other in others:
+            most = len(others) if self.options.verbose else self.options.top
+            for other in others[:most]:
                 self.symptoms([other], "  ")
                 if self.options.verbose:
                     self.details(other.finding, "    ")
+            if others[most:]:
+                self.put(_Lead("  "), f"and {len(others) - most:,} more: --verbose")
 
     def symptoms(self, trees: Iterable[Branch], indent: str) -> None:
         for tree in trees:

@@ -9,7 +9,7 @@ _DAY = 86400
 
 def is_time(field: str) -> bool:
     """Whether a fact's field of this name is a point in time; other numbers are lengths, sizes and counts."""
-    return field.endswith("_at") or field in ("since", "not_before", "not_after")
+    return field.endswith(("_at", "_since")) or field in ("since", "until", "not_before", "not_after")
 
 
 def at(fact: Fact) -> float | None:

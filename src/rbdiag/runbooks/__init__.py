@@ -26,7 +26,7 @@ from rbdiag.model import (
 )
 from rbdiag.runner import Bug, Job, run
 
-NAMES = ("db", "cpu")
+NAMES = ("db", "cpu", "logs")
 
 
 class Plan(Record):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rbdiag.deadline import Deadline
 from rbdiag.facts.cpu import CpuThresholds, ProcessCpu, ServiceCpu, Throttle
 from rbdiag.model import CannotLook, Fact, Facts, Gap
-from rbdiag.runbooks import Plan
+from rbdiag.runbooks import Plan, service_logs
 from rbdiag.runner import Job
+
+if TYPE_CHECKING:
+    from rbdiag.collect.log_sources import Wanted
 
 CHECKS = (
     "cpu.time",
@@ -25,6 +29,7 @@ CHECKS = (
     "cpu.requests",
     "cpu.profilers",
     "cpu.profile",
+    *service_logs.CHECKS,
 )
 # From this many cores on, the service manager and the access log are asked about a service.
 _WORTH_ASKING = 0.25
@@ -44,11 +49,13 @@ def plan(
     critical: float,
     service: str,
     since: float,
+    logs: tuple[str, ...] = (),
 ) -> Plan:
     """The checks of one run. Thresholds are parts (0 to 1) of the usable CPUs, `since` is seconds since the epoch.
 
     `service` is a unit to ask about even where it is not busy, "" for none; `profile` is how many seconds to profile
-    the process at fault, None for not at all.
+    the process at fault, None for not at all. `logs` are logs of the service, or globs; beside them those are read that
+    the process at fault writes.
     """
     from rbdiag.collect import cgroup, cpu, host, pressure, requests, svc
 
@@ -87,6 +94,15 @@ def plan(
             busiest.pid, busiest.start_ticks, busiest.subject, busiest.runtime, profile, flame_graph, deadline
         )
 
+    def wanted(facts: Facts) -> Wanted | None:
+        from rbdiag.collect.log_sources import Wanted
+
+        busiest = _at_fault(facts, pid)
+        if busiest is None or (pid is None and busiest.share < _WORTH_ASKING):
+            return Wanted(logs) if logs else None
+        return Wanted(logs, busiest.unit, None if busiest.unit else busiest.pid)
+
+    own_logs = service_logs.ServiceLogs(wanted, since)
     jobs = [
         Job("cpu.time", "host", lambda d, _: cpu.host(interval, d), decides=True),
         Job("cpu.processes", "host", lambda d, _: cpu.processes(interval, top, pid, d), decides=True),
@@ -110,8 +126,9 @@ def plan(
     ]
     if profile is not None:
         jobs.append(Job("cpu.profile", "the busiest process", profile_check, after=("cpu.processes", "cpu.confirm")))
+    jobs += own_logs.jobs("the busiest service", after=("cpu.processes",))
     given = (CpuThresholds(subject="settings", warning=warning, critical=critical), host.standing())
-    return Plan("cpu", f"pid {pid}" if pid else service or "this host", tuple(jobs), given)
+    return Plan("cpu", f"pid {pid}" if pid else service or "this host", tuple(jobs), given, close=own_logs.close)
 
 
 def _latest(facts: Facts) -> tuple[ProcessCpu, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rbdiag.deadline import Deadline
 from rbdiag.facts.db import Login, ServerConfig, ServerProcess
 from rbdiag.model import CannotLook, Fact, Facts, Gap
-from rbdiag.runbooks import Plan
+from rbdiag.runbooks import Plan, service_logs
 from rbdiag.runner import Job
 
 Look = Callable[[Deadline, Facts], Iterator[Fact]]
@@ -47,6 +47,7 @@ CHECKS = (
     "db.rates",
     "db.account",
     "db.tables",
+    *service_logs.CHECKS,
 )
 
 
@@ -88,9 +89,15 @@ def plan(
         space,
         svc,
     )
+    from rbdiag.collect.log_sources import Wanted
 
     target = found.target
     line = db_connect.Line(found)
+    own_logs = service_logs.ServiceLogs(lambda _: Wanted(logs), since)
+
+    def close() -> None:
+        line.close()
+        own_logs.close()
 
     def unit_check(deadline: Deadline, facts: Facts) -> Iterator[Fact]:
         named = [service] if service else []
@@ -141,6 +148,7 @@ def plan(
         jobs.append(
             Job("db.client-log", ", ".join(logs), lambda d, _: db_log.client_logs(logs, since, d), decides=True)
         )
+        jobs += own_logs.jobs(", ".join(logs), after=())
 
     # The one connection is used by one check after the other.
     behind = "db.login"
@@ -170,7 +178,7 @@ def plan(
     order = {name: number for number, name in enumerate(CHECKS)}
     jobs.sort(key=lambda job: order[job.name])
     given = (target, host.standing())
-    return Plan("db", target.subject, tuple(jobs), given, line.count, line.close, lambda: line.doing)
+    return Plan("db", target.subject, tuple(jobs), given, line.count, close, lambda: line.doing)
 
 
 def _inside(look: Look) -> Look:
