@@ -22,6 +22,7 @@ from tests.lab.scenario import Scenario
 AREAS = (
     "cpu", "host", "healthy", "unseen", "systemd",
     "db_down", "db_start", "db_login", "db_inside", "db_net", "db_mysql", "db_healthy",
+    "logs_web", "logs_apps", "logs_db", "logs_journal", "logs_unseen", "logs_healthy", "logs_busy",
 )  # fmt: skip
 
 
