@@ -544,9 +544,9 @@ RECORDS = [
      "_TRANSPORT": "kernel", "MESSAGE": ["said", "twice"], "__CURSOR": "a"},
     {"__REALTIME_TIMESTAMP": "9" * 40, "MESSAGE": "in no calendar"}, {"MESSAGE": "without a time"}, [1], None,
 ]  # fmt: skip
-RENDERED = rb"""2026-11-24T11:00:01.000000+00:00 warning kernel: said twice
+RENDERED = rb"""2026-11-24T11:00:01.000000+00:00 <warning> kernel: said twice
 2026-11-24T11:00:02.000000+00:00 web: caf\xe9
-2026-11-24T11:00:03.123456+00:00 err web[7]: two
+2026-11-24T11:00:03.123456+00:00 <err> web[7]: two
 	lines
 """
 

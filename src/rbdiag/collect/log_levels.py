@@ -152,7 +152,10 @@ def _value(key: str, value: str) -> LogLevel | None:
 
 def _lettered(text: str) -> LogLevel | None:
     if (found := _REDIS.match(text)) is not None:
-        return _OF_REDIS[found[1]]
+        said = _OF_REDIS[found[1]]
+        # its worst sign stands for warnings and for what ends it alike: there the words decide
+        strong = _says(_FATAL, text) or _says(_ERROR, text) or " MISCONF " in text
+        return "error" if said == "warning" and strong else said
     if (found := _LETTER.search(text, 0, _REACH)) is not None:
         return _SAID[(found[1] or found[2]).lower()]
     if (found := _PRIORITY.match(text)) is not None and (number := int(found[1])) <= 191:

@@ -98,7 +98,7 @@ class Matcher:
                 continue
             start, end = found.span()
             level, nothing = self._head(text, start)
-            if nothing or not _believed(level, pattern.least):
+            if nothing or not _believed(level, pattern.least) or (level == "info" and _is_quoted(text, pattern)):
                 continue
             if b"0" in text[end : end + 28] and _COUNT_OF_NONE.match(text, end):
                 continue
@@ -130,6 +130,15 @@ def _level(text: bytes) -> Least:
 
 def _believed(level: Least, least: Least) -> bool:
     return least == "info" or level == "error" or level == least
+
+
+def _is_quoted(text: bytes, pattern: Pattern) -> bool:
+    """Whether a line in JSON that is for information holds the words of another program: in a mail, a search, a path.
+
+    Kernel, systemd and servers write their own in plain text, or through the journal, whose message has this name.
+    """
+    own = pattern.role in ("start", "stop") or not pattern.number
+    return text[:1] == b"{" and not own and b'"MESSAGE"' not in text
 
 
 def _nothing(head: bytes) -> bool:

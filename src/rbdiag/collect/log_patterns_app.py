@@ -114,10 +114,11 @@ APP = (
             r"(?i:too many open files)|EMFILE\b|ENFILE\b", ("too many open files", "emfile", "enfile"),
             ("host.fd-limit",)),
     Pattern(113, "disk-full", "a disk is full",
-            # Node says ENOSPC of watches, which are no space
-            r"No space left on device|ENOSPC\b|Disk quota exceeded|not enough space on the disk",
+            # Node says ENOSPC of watches, and Apache of a header that is too large: neither is space on a disk
+            r"(?i:No space left on device|Disk quota exceeded)|ENOSPC\b|not enough space on the disk",
             ("no space left on device", "enospc", "disk quota exceeded", "not enough space on the"),
-            ("host.disk-full", "host.inode-full"), but=r"file watchers|inotify", about="folder"),
+            ("host.disk-full", "host.inode-full"), but=r"file watchers|inotify|\bAH\d+: header size",
+            about="folder"),
     Pattern(114, "address-taken", "the address to listen on is taken",
             r"EADDRINUSE\b|[Aa]ddress already in use|\[Errno 98\]",
             ("eaddrinuse", "address already in use", "[errno 98]"), ("svc.port-in-use",), about="address"),

@@ -165,7 +165,7 @@ def records(lines: list[bytes]) -> Iterator[Record]:
 
 
 def _rendered(fields: dict[str, object], at: int) -> bytes:
-    """`TIME PRIORITY IDENTIFIER[PID]: MESSAGE`; further lines of the message begin with a tab.
+    """`TIME <PRIORITY> IDENTIFIER[PID]: MESSAGE`; further lines of the message begin with a tab.
 
     What goes to the journal through standard output has the priority `info` from systemd, not from its writer: it is
     left out.
@@ -174,8 +174,8 @@ def _rendered(fields: dict[str, object], at: int) -> bytes:
     who = _text(fields.get("SYSLOG_IDENTIFIER") or fields.get("_COMM") or "")
     pid = _text(fields.get("_PID") or fields.get("SYSLOG_PID") or "")
     number = _text(fields.get("PRIORITY") or "")
-    word = _PRIORITIES[int(number)] if number in tuple("01234567") else ""
-    if word == "info" and fields.get("_TRANSPORT") == "stdout":
+    word = f"<{_PRIORITIES[int(number)]}>" if number in tuple("01234567") else ""
+    if word == "<info>" and fields.get("_TRANSPORT") == "stdout":
         word = ""
     message = _text(fields.get("MESSAGE") or "").rstrip("\r\n").replace("\n", "\n\t")
     begin = " ".join(part for part in (when, word, (f"{who}[{pid}]:" if pid else f"{who}:") if who else "") if part)

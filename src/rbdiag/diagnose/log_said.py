@@ -214,8 +214,12 @@ def _confidence(one: Said) -> Confidence:
     return Confidence.LIKELY if clear or len({line.pattern for line in one.lines}) > 1 else Confidence.POSSIBLE
 
 
+# What was there all the time before is known noise below one line a minute; above it, an outage that lasts.
+_NOISE = 1 / 60
+
+
 def _severity(one: Said, window: LogWindow | None) -> Severity:
-    """As bad as the catalogue says, where it goes on; less where it is over, is as it always was, or is a single line."""
+    """As bad as the catalogue says, where it goes on; less where it is over or a single line; a note where it always was so."""
     given = [Severity[line.severity.upper()] for line in one.lines if line.severity]
     worst = max(given, default=one.spec.severity)
     rates = [log_view.rate_of(line, window) for line in one.lines]
@@ -228,9 +232,16 @@ def _severity(one: Said, window: LogWindow | None) -> Severity:
     stays = code in _STAYS and (code != "db.crashed" or any(len(line.codes) == 1 for line in one.lines))
     over = not stays and all(log_view.is_over(line.happened_at, window) for line in one.lines)
     usual = all(rate.usual and not rate.risen for rate in rates)
+    if usual and count < _NOISE * log_view.seconds(window):
+        return Severity.NOTE
     guess = all(line.pattern in _GUESSES for line in one.lines)
     lower = (one.settled or over) + usual + guess + (count < _FEW and code.startswith(_EACH))
     return Severity(max(Severity.NOTE, worst - lower))
+
+
+def is_alarm(one: Said, window: LogWindow | None) -> bool:
+    """Whether it is more than a note."""
+    return _severity(one, window) > Severity.NOTE
 
 
 def _is_news(one: Said, window: LogWindow | None) -> bool:
@@ -242,7 +253,20 @@ def _is_news(one: Said, window: LogWindow | None) -> bool:
             and (trace.count >= _FEW or log_view.is_last(trace.happened_at, window))
         ):
             return True
-    return any(log_view.rate_of(line, window).risen and _lasts(line, one, window) for line in one.lines)
+    return any(
+        _lasts(line, one, window) and (rate.risen or (not rate.known and _is_much(line, one, window)))
+        for line in one.lines
+        if (rate := log_view.rate_of(line, window))
+    )
+
+
+def _is_much(line: LogKnown, one: Said, window: LogWindow | None) -> bool:
+    """Where there is nothing to compare with: whether it is more than a healthy service writes in such a time."""
+    if one.spec.code in (*_CALLERS, "db.access-denied") or window is None:  # whoever can connect can fail to log in
+        return False
+    begin, end = window.first_at, window.last_at
+    covered = end - begin if begin is not None and end is not None else log_view.seconds(window)
+    return line.count >= max(_MANY, _NOISE * covered)
 
 
 def _lasts(line: LogKnown, one: Said, window: LogWindow | None) -> bool:

@@ -132,13 +132,40 @@ def _frame(trace: LogTrace) -> Iterator[Step]:
 
 
 def new_errors(facts: Facts) -> Iterator[Finding]:
-    windows = log_view.windows(facts)
+    windows, begun = log_view.windows(facts), _begun(facts)
     for log_name, templates in log_news.templates(facts).items():
         window = windows.get(log_name)
-        new = [t for t in templates if t.level in log_news.BAD and t.word in ("new", "rare")]
-        new.sort(key=lambda t: _loudness(t, window, facts), reverse=True)
-        if new:
-            yield _new(new, window, facts)
+        loud = [
+            (Severity.NOTE if _follows(t, begun.get(log_name, [])) else _loudness(t, window, facts), -number, t)
+            for number, t in enumerate(templates)
+            if t.level in log_news.BAD and t.word == "new"
+        ]
+        if loud:
+            loud.sort(reverse=True, key=lambda entry: entry[:2])
+            yield _new([t for _, _, t in loud], loud[0][0], window)
+
+
+# Seconds: an error that is first written so close to the first line of a known failure, or of an exception, goes with it.
+_WITH = 5.0
+
+
+def _begun(facts: Facts) -> dict[str, list[float]]:
+    """When what is told of each log already was first written."""
+    windows = log_view.windows(facts)
+    begun: dict[str, list[float]] = {}
+    for one in log_said.said(facts):
+        if log_said.is_alarm(one, windows.get(one.log)):
+            begun.setdefault(one.log, []).extend(line.first_at for line in one.lines if line.first_at is not None)
+    for log_name, traces in log_news.news(facts, LogTrace).items():
+        for trace in traces:
+            new = not trace.before and trace.first_at is not None
+            if new and _weight(trace, windows.get(log_name), facts) > Severity.NOTE:
+                begun.setdefault(log_name, []).append(trace.first_at or 0.0)
+    return begun
+
+
+def _follows(template: LogTemplate, begun: Sequence[float]) -> bool:
+    return template.first_at is not None and any(abs(template.first_at - at) <= _WITH for at in begun)
 
 
 def _loudness(template: LogTemplate, window: LogWindow | None, facts: Facts) -> Severity:
@@ -147,8 +174,6 @@ def _loudness(template: LogTemplate, window: LogWindow | None, facts: Facts) -> 
         log_view.is_over(template.happened_at, window) and template.level != "fatal"
     ):
         return Severity.NOTE
-    if template.word == "rare":  # nothing to compare with: then only last words are news
-        return Severity.WARNING if template.level == "fatal" and last else Severity.NOTE
     if log_view.seconds_before(window) == 0 and _always(template, window):
         return Severity.NOTE
     return Severity.WARNING if template.count >= log_news.FEW or template.level == "fatal" or last else Severity.NOTE
@@ -168,13 +193,13 @@ def _always(template: LogTemplate, window: LogWindow | None) -> bool:
     return template.count >= log_news.FEW and covered >= _LONG and early and little
 
 
-def _new(templates: list[LogTemplate], window: LogWindow | None, facts: Facts) -> Finding:
+def _new(templates: list[LogTemplate], severity: Severity, window: LogWindow | None) -> Finding:
     first, log_name = templates[0], templates[0].subject
     before = log_view.seconds_before(window)
     word = "a new error" if before else "an error"
     none = f", none in the {span(before)} before" if before else ", with nothing before to compare with"
     return Finding(
-        NEW_ERRORS, log_news.beside(_loudness(first, window, facts), window),
+        NEW_ERRORS, log_news.beside(severity, window),
         Confidence.LIKELY if before else Confidence.POSSIBLE, log_name,
         f"{log_words.speaker(log_name, first.sample, window)}: {word}: {log_words.body(first.sample)} "
         f"({log_words.times_written(first.count)}{none}){log_words.and_more(len(templates))}",
