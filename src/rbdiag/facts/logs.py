@@ -67,6 +67,10 @@ class LogEvent(Fact):
 LogLevel = Literal["fatal", "error", "warning", "info", "debug", "none"]
 
 
+# From so many seconds on it is worth saying that nothing more was written.
+_SILENT = 300.0
+
+
 class LogWindow(Fact):
     """What of one log the answer is about; the subject is the log: a path, `journal of UNIT`, `standard input`.
 
@@ -108,6 +112,8 @@ class LogWindow(Fact):
         }[self.how]  # fmt: skip
         rest = [f"compared with {size(self.baseline_bytes)} before" if self.baseline_bytes else ""]
         rest.append("nothing was written since, so the window ends with its last line" if self.moved else "")
+        silent = self.until - self.last_at if self.until and self.last_at and not self.moved else 0.0
+        rest.append(f"the last line {span(silent)} ago" if silent >= _SILENT else "")
         rest.append("its beginning left out" if self.cut else "")
         rest.append(f"its clock is {self.zone_shift / 3600:+g} h off ours" if self.zone_shift else "")
         rest.append(f"its last line lies {span(self.ahead)} in the future" if self.ahead else "")
