@@ -173,8 +173,10 @@ def test_a_log_that_was_deleted_is_read_through_its_descriptor(own_mariadb: Make
 def test_programs_that_only_print_or_prepare_are_no_servers(tmp_path: Path, argument: str, servers: int) -> None:
     link = tmp_path / "mariadbd"
     link.symlink_to("/bin/sh")
-    child = subprocess.Popen([str(link), "-c", "read line", argument], stdin=subprocess.PIPE)
-    proc.pids()  # else a listing of the test before, up to 50 ms old, would do
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([str(link), "-c", "echo; read line", argument], stdin=pipe, stdout=pipe)
+    assert child.stdout
+    child.stdout.readline()  # before that it may not have its command line yet
     try:
         assert sum(s.pid == child.pid for s in seen(by_port(1)).of(ServerProcess)) == servers
     finally:
