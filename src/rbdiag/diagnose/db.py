@@ -102,7 +102,7 @@ SERVICE_DOWN = Spec(
     "endpoint. From another host a refusal alone cannot tell this from a wrong port or a server bound to loopback.",
     not_to_be_taken_for="a client with the wrong port or socket (a server runs and listens elsewhere); a firewall that "
     "rejects; a server that accepts and says nothing.",
-    resolution=("read why it stopped: journalctl -u mariadb -n 50, or its error log", "mend that", "start it"),
+    resolution=("read why it stopped: its journal, or its error log", "mend that", "start it"),
     explains=("db.replica-stopped", "api.app-exception"),
 )
 

@@ -190,8 +190,12 @@ def a_log_says_so(facts: Facts) -> Iterator[Finding]:
         window = windows.get(one.log)
         # Roots of one rank are ordered by what they could explain, though nothing says yet that they do.
         impact = 0.3 if one.spec.code in causes else 0.9 if present & set(one.spec.explains) else 0.6
+        confidence = _confidence(one)
+        if all(log_view.is_old(line.happened_at, window) for line in one.lines):
+            # It happened, and may have nothing to do with what goes on now.
+            confidence, impact = min(confidence, Confidence.LIKELY), 0.1
         yield Finding(
-            one.spec, _severity(one, window), _confidence(one), (one.names or (one.voice.token,))[0], _summary(one, window),
+            one.spec, _severity(one, window), confidence, (one.names or (one.voice.token,))[0], _summary(one, window),
             evidence=_evidence(one),
             resolution=tuple(log_steps.of(one.spec, one.log, one.lines, window, facts)),
             about=_about(one, window), impact=impact,
@@ -306,7 +310,8 @@ def _summary(one: Said, window: LogWindow | None) -> str:
     where = "" if who == one.log else f" in {one.log}"
     since = "; it has started well since" if one.settled else ""
     said_by = "" if title.startswith(f"{who} ") else f"{who}: "
-    return f"{said_by}{title}{about}{more}{trace} ({log_words.times_written(count)}{where}){since}"
+    ago = "" if one.settled else log_view.since_last(max(k.happened_at or 0.0 for k in one.lines) or None, window)
+    return f"{said_by}{title}{about}{more}{trace} ({log_words.times_written(count)}{where}{ago}){since}"
 
 
 def supported(findings: Iterable[Finding], facts: Facts) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import log
 
 from rbdiag.diagnose import log_words
+from rbdiag.facts import span
 from rbdiag.facts.logs import LogKnown, LogTemplate, LogTrace, LogWindow
 from rbdiag.frozen import Record
 from rbdiag.model import Facts
@@ -115,6 +116,20 @@ def is_over(happened_at: float | None, window: LogWindow | None) -> bool:
     last = window.last_at if window is not None else None
     whole = seconds(window)
     return last is not None and happened_at is not None and whole > 0 and last - happened_at > _QUIET * whole
+
+
+def is_old(happened_at: float | None, window: LogWindow | None) -> bool:
+    """Whether such lines ended in the older half of the window, whether the log went on or not."""
+    until, whole = window.until if window is not None else None, seconds(window)
+    return until is not None and happened_at is not None and whole > 0 and until - happened_at > _QUIET * whole
+
+
+def since_last(happened_at: float | None, window: LogWindow | None) -> str:
+    """In words how long ago such lines ended, where that is worth saying; "" else."""
+    until = window.until if window is not None else None
+    if until is None or happened_at is None or not is_old(happened_at, window):
+        return ""
+    return f", the last of them {span(until - happened_at)} ago"
 
 
 def is_last(happened_at: float | None, window: LogWindow | None) -> bool:

@@ -74,7 +74,7 @@ def speaker(log_name: str, text: str, window: LogWindow | None) -> str:
     if window is not None and window.owner:
         return window.owner.removesuffix(".service")
     *folders, name = log_name.split("/")
-    stem = re.split(r"[_-](?=access|error|out|err)", name.partition(".")[0])[0]
+    stem = re.sub(r"[_-](?:access|error|out|err)$", "", re.sub(r"\.(?:log|out|err)$", "", name))
     # a folder elsewhere may have any name
     above = folders[3:] if folders[:3] == ["", "var", "log"] else []
     for word in (stem, *reversed(above)):
@@ -100,7 +100,7 @@ def read_lines(window: LogWindow | None, log_name: str, text: str) -> Iterator[S
         tool = next((grep for ending, grep in _GREP.items() if file.endswith(ending)), "grep")
         yield Step(
             "read these lines",
-            f"{tool} -n {search} {quote(file)} | tail -n 20" if search else f"tail -n 50 {quote(file)}",
+            f"{tool} -an {search} {quote(file)} | tail -n 20" if search else f"tail -n 50 {quote(file)}",
         )
 
 
@@ -164,7 +164,9 @@ def address(name: str, text: str) -> tuple[str, int] | None:
     """The host and port that a line is about, None where it names none."""
     for subject in sorted(subjects(name, text)):
         host, _, port = subject.rpartition(":")
-        if port.isdigit() and host and "/" not in host and 0 < int(port) < 65536:
+        # `http://unix:` is a socket, and a name without a dot and a port of its own that of a group of servers
+        group = "." not in host and host != "localhost" and f"{host}:{port}" not in f"{name} {text}"
+        if port.isdigit() and host and "/" not in host and host != "unix" and not group and 0 < int(port) < 65536:
             return host, int(port)
     return None
 

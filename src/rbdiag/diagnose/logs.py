@@ -59,6 +59,20 @@ UNREADABLE = Spec(
     not_to_be_taken_for="health: a log that could not be read at all is a gap, never a verdict.",
     resolution=("let the program write a time in each line", "set its clock and its zone right"),
 )
+STANDING = Spec(
+    code="logs.standing-errors",
+    title="errors are written as often as before",
+    severity=Severity.NOTE,
+    meaning="Errors or exceptions that the time before the window has at the same rate. Most often that is noise that everybody "
+    "knows; but an outage that began before the baseline looks the same.",
+    told="A template of level error or worse, or an exception, at least three times in the window, and at much the same rate before. "
+    "Where such lines are a tenth of all that is written, and one a minute at least, it is a warning.",
+    not_to_be_taken_for="a new error; a burst, which is more than before.",
+    resolution=(
+        "ask whether it is known, and since when it is so: look further back with --since",
+        "mend what it names, or lower its level",
+    ),
+)
 WATCHED = Spec(
     code="logs.watched",
     title="a line that you watch for was written",
@@ -138,7 +152,7 @@ def new_errors(facts: Facts) -> Iterator[Finding]:
         loud = [
             (Severity.NOTE if _follows(t, begun.get(log_name, [])) else _loudness(t, window, facts), -number, t)
             for number, t in enumerate(templates)
-            if t.level in log_news.BAD and t.word == "new"
+            if t.word == "new" and (t.level in log_news.BAD or _is_broken(t))
         ]
         if loud:
             loud.sort(reverse=True, key=lambda entry: entry[:2])
@@ -176,7 +190,16 @@ def _loudness(template: LogTemplate, window: LogWindow | None, facts: Facts) -> 
         return Severity.NOTE
     if log_view.seconds_before(window) == 0 and _always(template, window):
         return Severity.NOTE
-    return Severity.WARNING if template.count >= log_news.FEW or template.level == "fatal" or last else Severity.NOTE
+    enough = template.count >= (log_news.FEW if template.level in log_news.BAD else _WARNINGS)
+    return Severity.WARNING if enough or template.level == "fatal" or last else Severity.NOTE
+
+
+# A warning that says that something broke counts like an error, where there are as many as these.
+_WARNINGS = 10
+
+
+def _is_broken(template: LogTemplate) -> bool:
+    return template.level == "warning" and template.broken and template.count >= _WARNINGS
 
 
 # Without a baseline: an error is known noise where it was there from the first tenth of a log on that covers ten minutes
@@ -196,7 +219,8 @@ def _always(template: LogTemplate, window: LogWindow | None) -> bool:
 def _new(templates: list[LogTemplate], severity: Severity, window: LogWindow | None) -> Finding:
     first, log_name = templates[0], templates[0].subject
     before = log_view.seconds_before(window)
-    word = "a new error" if before else "an error"
+    kind = "error" if first.level in log_news.BAD else "warning"
+    word = f"a new {kind}" if before else f"{'an' if kind == 'error' else 'a'} {kind}"
     none = f", none in the {span(before)} before" if before else ", with nothing before to compare with"
     return Finding(
         NEW_ERRORS, log_news.beside(severity, window),
@@ -206,6 +230,46 @@ def _new(templates: list[LogTemplate], severity: Severity, window: LogWindow | N
         evidence=tuple(templates[:log_news.SHOWN]),
         resolution=(*log_words.read_lines(window, log_name, first.sample), *log_steps.by_the_catalogue(NEW_ERRORS)),
         about=log_news.about(log_name, window), impact=0.4,
+    )  # fmt: skip
+
+
+# From this part of a log on, and so many a second, errors that were there before are no noise.
+_MUCH, _OFTEN = 0.1, 1 / 60
+# What the stack trace of one exception takes in a log, about.
+_TRACE = 600
+
+
+def standing(facts: Facts) -> Iterator[Finding]:
+    windows = log_view.windows(facts)
+    same: dict[str, list[tuple[float, LogTemplate | LogTrace]]] = {}
+    for log_name, templates in log_news.templates(facts).items():
+        same.setdefault(log_name, []).extend(
+            (t.count * len(t.sample), t) for t in templates if t.word == "same" and t.level in log_news.BAD
+        )
+    for log_name, traces in log_news.news(facts, LogTrace).items():
+        for trace in traces:
+            rate = log_view.rate_of(trace, windows.get(log_name))
+            if trace.before and trace.count >= log_news.FEW and not rate.risen:
+                same.setdefault(log_name, []).append((trace.count * _TRACE, trace))
+    for log_name, weighed in same.items():
+        if weighed:
+            weighed.sort(key=lambda pair: -pair[0])
+            yield _standing(log_name, weighed, windows.get(log_name))
+
+
+def _standing(log_name: str, weighed: list[tuple[float, LogTemplate | LogTrace]], window: LogWindow | None) -> Finding:
+    (size, first), seconds = weighed[0], log_view.seconds(window)
+    much = window is not None and size >= _MUCH * window.bytes and first.count >= _OFTEN * seconds > 0
+    much = much and not log_view.is_over(first.happened_at, window)
+    sample = first.sample if isinstance(first, LogTemplate) else first.exception
+    what = log_words.body(sample) if isinstance(first, LogTemplate) else log_words.told(first)
+    return Finding(
+        STANDING, log_news.beside(Severity.WARNING if much else Severity.NOTE, window), Confidence.POSSIBLE, log_name,
+        f"{log_words.speaker(log_name, sample, window)}: as often as before: {what} "
+        f"({log_words.times_written(first.count)}){log_words.and_more(len(weighed))}",
+        evidence=tuple(fact for _, fact in weighed[:log_news.SHOWN]),
+        resolution=(*log_words.read_lines(window, log_name, sample), *log_steps.by_the_catalogue(STANDING)),
+        about=log_news.about(log_name, window), impact=0.2,
     )  # fmt: skip
 
 
@@ -247,4 +311,4 @@ def watched(facts: Facts) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-RULES = (exceptions, new_errors, unreadable, watched)
+RULES = (exceptions, new_errors, standing, unreadable, watched)

@@ -127,7 +127,7 @@ NOT_RUNNING = Spec(
     meaning="The unit is inactive or failed, and no process of it is left. Why it ended is the real question.",
     told="ActiveState is inactive or failed for a unit that was asked about. Behind a database this is db.service-down.",
     not_to_be_taken_for="a oneshot that has done its work; active (exited); a socket that starts its service when called.",
-    resolution=("read why it ended: journalctl -u", "mend that, and start it"),
+    resolution=("read in its log why it ended", "mend that, and start it"),
     explains=(
         "api.upstream-refused",
         "api.no-live-upstreams",
