@@ -161,9 +161,9 @@ SEARCH = "-F -e 'got signal'"
 @pytest.mark.parametrize(
     ("log", "changes", "command"),
     [
-        ("/srv/my logs/a.log", {}, f"grep -n {SEARCH} '/srv/my logs/a.log'"),
-        ("/srv/a.log.1.gz", {}, f"zgrep -n {SEARCH} /srv/a.log.1.gz"),
-        ("/srv/a.log", {"parts": ("/srv/a.log.2.xz", "/srv/a.log")}, f"grep -n {SEARCH} /srv/a.log"),
+        ("/srv/my logs/a.log", {}, f"grep -an {SEARCH} '/srv/my logs/a.log'"),
+        ("/srv/a.log.1.gz", {}, f"zgrep -an {SEARCH} /srv/a.log.1.gz"),
+        ("/srv/a.log", {"parts": ("/srv/a.log.2.xz", "/srv/a.log")}, f"grep -an {SEARCH} /srv/a.log"),
         ("journal of db.service", {}, f"journalctl -u db.service --since @{NOW - HOUR:.0f} --no-pager | grep {SEARCH}"),
         ("journal of pid 77", {"since": None}, f"journalctl _PID=77 --no-pager | grep {SEARCH}"),
         ("standard input", {}, ""),
