@@ -43,9 +43,9 @@ _VERB = re.compile(r"\W*[a-z]{3,}(?:ed|ing)\W*")
 @lru_cache(maxsize=16384)
 def is_meant(word: str) -> bool:
     """Whether a word says what happened, so that it is no parameter whatever else stands in its place."""
-    key, sign, value = word.partition("=")
-    if sign:
-        return _MEANT_KEY.search(key) is not None or (value != "" and is_meant(value))
+    *keys, word = word.split("=")
+    if any(_MEANT_KEY.search(key) for key in keys):
+        return True
     return bool(_VERB.fullmatch(word) or _NAME_OF_FAULT.fullmatch(word) or _MEANT.fullmatch(word))
 
 

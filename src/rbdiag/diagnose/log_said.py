@@ -236,7 +236,7 @@ def _severity(one: Said, window: LogWindow | None) -> Severity:
     stays = code in _STAYS and (code != "db.crashed" or any(len(line.codes) == 1 for line in one.lines))
     over = not stays and all(log_view.is_over(line.happened_at, window) for line in one.lines)
     usual = all(rate.usual and not rate.risen for rate in rates)
-    if usual and count < _NOISE * log_view.seconds(window):
+    if usual and code not in _STAYS and count < _NOISE * log_view.seconds(window):
         return Severity.NOTE
     guess = all(line.pattern in _GUESSES for line in one.lines)
     lower = (one.settled or over) + usual + guess + (count < _FEW and code.startswith(_EACH))

@@ -161,10 +161,11 @@ class LogTemplate(Fact):
     more frequent, `fewer` where much less, `rare` where there is no baseline and such lines are few among many.
     `template` is the shape, with * for what varies. `count` in the window, `before` in the baseline; `rate` and
     `rate_before` are per second, None without times. `sample` is the last such line, redacted. `code` is what the
-    catalogue knows of it, "" for nothing. `rank` orders them: 1 is what to read first.
+    catalogue knows of it, "" for nothing. `rank` orders them: 1 is what to read first. `broken` says that such a line,
+    though its writer calls it a warning or less, tells in strong words that something failed, died or is unreachable.
     """
 
-    word: Literal["new", "more", "fewer", "rare"]
+    word: Literal["new", "more", "fewer", "rare", "same"]
     template: str
     level: LogLevel
     count: int
@@ -176,9 +177,11 @@ class LogTemplate(Fact):
     sample: str
     code: str = ""
     rank: int = 0
+    broken: bool = False
 
     def __str__(self) -> str:
-        return f"{self.word}: {self.sample}" + (f" ({self.count:,} such lines)" if self.count > 1 else "")
+        word = "as before" if self.word == "same" else self.word
+        return f"{word}: {self.sample}" + (f" ({self.count:,} such lines)" if self.count > 1 else "")
 
 
 class LogTrace(Fact):
