@@ -134,6 +134,10 @@ class Tally:
             pattern = self._patterns[name]
             found += ((pattern, codes, about, count) for (codes, about), count in _shown(pattern, counts).items())
         found.sort(key=lambda row: -row[3].inside)
+        totals = {
+            name: (sum(count.inside for count in counts.values()), sum(count.before for count in counts.values()))
+            for name, counts in self._counts.items()
+        }
         for pattern, codes, about, count in found:
             if count.first is None or count.last is None:
                 continue
@@ -144,7 +148,7 @@ class Tally:
                 happened_at=_at(span, count.last), text=told(span, line),
                 started_at=_started(span, starts, count.last, about, line) if pattern.role != "start" else None,
                 severity=pattern.severity, covered=round(zones[0], 3) if zones and timed else None,
-                covered_before=round(sum(zones[1:]), 3) if zones and timed else None,
+                covered_before=round(sum(zones[1:]), 3) if zones and timed else None, of_all=totals[pattern.name],
             )  # fmt: skip
 
     def _starts(self, span: Span) -> list[tuple[Place, bytes, str]]:

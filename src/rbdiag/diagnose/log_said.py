@@ -226,7 +226,14 @@ def _severity(one: Said, window: LogWindow | None) -> Severity:
     """As bad as the catalogue says, where it goes on; less where it is over or a single line; a note where it always was so."""
     given = [Severity[line.severity.upper()] for line in one.lines if line.severity]
     worst = max(given, default=one.spec.severity)
-    rates = [log_view.rate_of(line, window) for line in one.lines]
+    if _is_handled(one):
+        return Severity.NOTE
+    rates = [
+        rate
+        if (rate := log_view.rate_of(line, window)).risen and line.count >= _MANY
+        else log_view.rate_of_all(line, window)
+        for line in one.lines
+    ]
     if all(line.role == "ordinary" for line in one.lines) and not _is_news(one, window):
         return Severity.NOTE
     code, count = one.spec.code, sum(line.count for line in one.lines)
@@ -241,6 +248,12 @@ def _severity(one: Said, window: LogWindow | None) -> Severity:
     guess = all(line.pattern in _GUESSES for line in one.lines)
     lower = (one.settled or over) + usual + guess + (count < _FEW and code.startswith(_EACH))
     return Severity(max(Severity.NOTE, worst - lower))
+
+
+def _is_handled(one: Said) -> bool:
+    """Whether these lines are of exceptions that their writer tells for information: it has dealt with them."""
+    calm = [fact for fact in one.joined if isinstance(fact, LogTrace) and fact.level in ("info", "debug")]
+    return bool(calm) and sum(fact.count for fact in calm) >= sum(line.count for line in one.lines)
 
 
 def is_alarm(one: Said, window: LogWindow | None) -> bool:

@@ -7,7 +7,7 @@ from math import log
 from rbdiag.diagnose import log_words
 from rbdiag.facts import span
 from rbdiag.facts.logs import LogKnown, LogTemplate, LogTrace, LogWindow
-from rbdiag.frozen import Record
+from rbdiag.frozen import Record, replace
 from rbdiag.model import Facts
 
 # A rate is news from three times the former one on: hours of one day differ by two (a normal rhythm is not news) ...
@@ -18,6 +18,8 @@ _CHANCE = 1e-3
 _MOMENT = 1e-3
 # What was silent for the second half of the window, while the log went on, is over.
 _QUIET = 0.5
+# Seconds without a line after which a log may have ended.
+_ENDED = 10.0
 # So many lines before, at half the rate of now or more, are the usual state of this log.
 _USUAL, _LIKE_NOW = 3, 0.5
 
@@ -99,6 +101,14 @@ def rate_of(fact: LogKnown | LogTemplate | LogTrace, window: LogWindow | None) -
     return Rate(fact.count, fact.before or 0, now, before)
 
 
+def rate_of_all(known: LogKnown, window: LogWindow | None) -> Rate:
+    """The same of all lines of its pattern, about whatever: a service that always fails to reach somebody fails to reach
+    somebody else each time."""
+    if known.of_all is None:
+        return rate_of(known, window)
+    return rate_of(replace(known, count=known.of_all[0], before=known.of_all[1]), window)
+
+
 def _since_the_first(known: LogKnown, window: LogWindow, before: float) -> tuple[float, float]:
     """How long such lines have been written, and how long the log was without them until then.
 
@@ -133,9 +143,13 @@ def since_last(happened_at: float | None, window: LogWindow | None) -> str:
 
 
 def is_last(happened_at: float | None, window: LogWindow | None) -> bool:
-    """Whether the log ends with this line (or it cannot be told): what a program says before it dies."""
+    """Whether the log ends with this line (or it cannot be told): what a program says before it dies. A log that was
+    written to a moment ago goes on."""
     last = window.last_at if window is not None else None
-    return last is None or happened_at is None or last - happened_at < 1.0
+    if window is None or last is None or happened_at is None:
+        return True
+    ended = window.moved or window.until is None or window.until - last >= _ENDED
+    return ended and last - happened_at < 1.0
 
 
 def starts_of(log_name: str, text: str, window: LogWindow | None, facts: Facts) -> list[float]:

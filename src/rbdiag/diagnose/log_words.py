@@ -85,6 +85,8 @@ def speaker(log_name: str, text: str, window: LogWindow | None) -> str:
 
 def read_lines(window: LogWindow | None, log_name: str, text: str) -> Iterator[Step]:
     """The command that shows such lines in the log itself."""
+    # nginx ends its lines with what the client asked for
+    text = text.partition(", client: ")[0]
     words = max((found.group().strip() for found in re.finditer(_WORDS, text)), key=len, default="")
     if len(words) > _SEARCHED:
         words = words[:_SEARCHED].rpartition(" ")[0] or words[:_SEARCHED]

@@ -96,7 +96,9 @@ def exceptions(facts: Facts) -> Iterator[Finding]:
 
 def _weight(trace: LogTrace, window: LogWindow | None, facts: Facts) -> Severity:
     """A warning where it is new and goes on, or ends the log; a note where it is over, or was seen once or twice."""
-    if log_news.is_chatter(trace, window, facts) or log_view.is_over(trace.happened_at, window):
+    if trace.level in ("info", "debug") or log_news.is_chatter(trace, window, facts):
+        return Severity.NOTE  # its writer has dealt with it, or it was before it had started well
+    if log_view.is_over(trace.happened_at, window):
         return Severity.NOTE
     enough = trace.count >= log_news.FEW or log_view.is_last(trace.happened_at, window)
     return Severity.WARNING if enough else Severity.NOTE

@@ -132,7 +132,8 @@ class LogKnown(Fact):
     `before` in the baseline. `happened_at` is the last of them, `first_at` the first; `text` the last line, redacted.
     `started_at` is the time of the last good start in the same log after the last of them, None for none. `covered` and
     `covered_before` are the seconds of window and baseline that were really read, None where that is not known.
-    `severity` is what the settings say of a pattern of their own, "" for any other.
+    `severity` is what the settings say of a pattern of their own, "" for any other. `of_all` is the number of lines of
+    this pattern about whatever, in the window and in the baseline.
     """
 
     pattern: str
@@ -149,6 +150,7 @@ class LogKnown(Fact):
     severity: Literal["", "warning", "critical"] = ""
     covered: float | None = None
     covered_before: float | None = None
+    of_all: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         return self.text + (f" ({self.count:,} such lines)" if self.count > 1 else "")
@@ -215,12 +217,21 @@ class LogTrace(Fact):
 
 
 class LogTraffic(Fact):
-    """The requests in one access log; the subject is the log.
+    """The requests in one access log; the subject is the log, or `requests in LOG` where other lines stand between.
 
     `statuses` are (HTTP status, count) of the window, `before` of the baseline, of which `covered` and
     `covered_before` are the seconds. `failing` are (path template, answers of 5xx, all requests) of the worst paths.
     Response times in seconds, None where the log has none: `p50`, `p95`, `p99`, `p95_before`; `slow` are (path
     template, p95, requests) of the slowest. `first_failed_at` and `last_failed_at` are of answers of 5xx.
+
+    What changed, and when. `failed_since` are (answers of 5xx, all requests) from the moment on at which their share
+    rose, `failed_from` its time; (0, 0) for no such moment. `refused_since` are (answers of 4xx, all requests, the
+    status of most of them) likewise. `newest` are (answers of 5xx, all requests) of the newest few requests. `slices`
+    are (seconds, requests, 4xx, 5xx) of each slice of the baseline, the nearest first, `end` (seconds, requests) of the
+    last sixth of the window. `turned` are paths that fail more than before: (path template, answers of 5xx, all
+    requests, since they do so, and both of before). `p95_sixths` are of each sixth of the window, the newest first,
+    with at least 50 requests, `p95_slices` of each slice before; `slower` are paths of the last third of the window:
+    (path template, p95, p95 before, median, median before, requests).
     """
 
     requests: int
@@ -237,6 +248,22 @@ class LogTraffic(Fact):
     p95_before: float | None
     first_failed_at: float | None
     last_failed_at: float | None
+    failed_since: tuple[int, int] = (0, 0)
+    failed_from: float | None = None
+    refused_since: tuple[int, int, int] = (0, 0, 0)
+    refused_from: float | None = None
+    newest: tuple[int, int] = (0, 0)
+    slices: tuple[tuple[float, int, int, int], ...] = ()
+    end: tuple[float, int] | None = None
+    turned: tuple[tuple[str, int, int, int, int], ...] = ()
+    p95_sixths: tuple[float | None, ...] = ()
+    p95_slices: tuple[float | None, ...] = ()
+    slower: tuple[tuple[str, float, float, float, float, int], ...] = ()
+
+    @property
+    def log(self) -> str:
+        """The log in which the requests stand."""
+        return self.subject.removeprefix("requests in ")
 
     def share(self, family: int, *, before: bool = False) -> float:
         """Which part (0 to 1) of the requests was answered with a status of this hundred."""
