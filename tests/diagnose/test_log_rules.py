@@ -151,7 +151,7 @@ def test_how_sure_a_line_is(facts: Facts, confidence: Confidence) -> None:
 
 
 def test_the_first_step_shows_the_lines_themselves() -> None:
-    words = "Connection refused) while connecting to upstream, client:"
+    words = "Connection refused) while connecting to upstream"
     assert commands(world(refused()))[0] == f"grep -an -F -e '{words}' /var/log/nginx/error.log | tail -n 20"
 
 
