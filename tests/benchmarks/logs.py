@@ -129,12 +129,12 @@ _AROUND = r"\(\?<?[!=](?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)"
 
 
 def for_ripgrep(regex: str) -> str:
-    return re.sub(r"\(\?P<\w+>", "(?:", re.sub(_AROUND, "", regex))
+    return re.sub(r"\(\?P<\w+>", "(?:", re.sub(_AROUND, "", regex)).replace('\\"', '"')
 
 
 def for_grep(regex: str) -> str:
     """POSIX knows no groups that are not counted, no repeats that take as little as they can, and no digits."""
-    regex = re.sub(r"\(\?(?:P<\w+>|i?:)", "(", re.sub(_AROUND, "", regex).replace("(?i)", ""))
+    regex = re.sub(r"\(\?(?:P<\w+>|i?:)", "(", re.sub(_AROUND, "", regex).replace("(?i)", "").replace('\\"', '"'))
     return re.sub(r"([*+?}])\?", r"\1", regex).replace(r"\d", "[0-9]")
 
 
