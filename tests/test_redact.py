@@ -92,6 +92,39 @@ TEXTS = [
     ("CLIENT_SECRET_PROD=HUNTER2", "CLIENT_SECRET_PROD=***"),
     ("API_KEY_STRIPE=HUNTER2", "API_KEY_STRIPE=***"),
     ("spring.datasource.password: HUNTER2", "spring.datasource.password: ***"),
+    ("Server=a;User Id=sa;Password=HUNTER2 two words;Encrypt=yes", "Server=a;User Id=sa;Password=***;Encrypt=yes"),
+    ("Password=HUN TER HUNTER2;Server=a", "Password=***;Server=a"),
+    ('"Server=a; Pwd=my HUNTER2;"', '"Server=a; Pwd=***;"'),
+    ("x: a=1;Pwd=HUNTER2 refused; it goes on", "x: a=1;Pwd=*** refused; it goes on"),
+    ('secret is "correct HUNTER2 staple" and was rejected', 'secret is "***" and was rejected'),
+    ("the password was: 'my HUNTER2'", "the password was: '***'"),
+    ('DB_PASSWORD is "HUNTER2"', 'DB_PASSWORD is "***"'),
+    ("password for user bob is HUNTER2x", "password for user bob is ***"),
+    ("smtp AUTH PLAIN AGFkbWluAHUNTER2 rejected", "smtp AUTH PLAIN *** rejected"),
+    ("C: a1 AUTHENTICATE LOGIN HUNTER2abcd=", "C: a1 AUTHENTICATE LOGIN ***"),
+    ("GET /oauth/callback?code=HUNTER2xYz&x=1 HTTP/1.1", "GET /oauth/callback?code=***&x=1 HTTP/1.1"),
+    ("GET /in?state=af0&code=HUNTER2xYz", "GET /in?state=af0&code=***"),
+    ("next=%2Fcb%3Fcode%3DHUNTER2xYz%26x%3D1", "next=%2Fcb%3Fcode%3D***%26x%3D1"),
+    ("grant_type=authorization_code&code=HUNTER2xYz", "grant_type=authorization_code&code=***"),
+    ("jdbc:oracle:thin:scott/HUNTER2@db:1521/x", "jdbc:oracle:thin:scott/***@db:1521/x"),
+    ("sqlplus -S scott/HUNTER2@db", "sqlplus -S scott/***@db"),
+    ("passwort=HUNTER2", "passwort=***"),
+    ("dbKennwort: HUNTER2", "dbKennwort: ***"),
+    ("mot_de_passe=HUNTER2", "mot_de_passe=***"),
+    ("Mot de passe: HUNTER2", "Mot de passe: ***"),
+    ("contraseña=HUNTER2", "contraseña=***"),
+    ("senha=HUNTER2", "senha=***"),
+    ("next=%2Fcb%3Ftoken%3DHUNTER2", "next=%2Fcb%3Ftoken%3D***"),
+    # What says what is wrong is shown, and what stands among it is not.
+    ("token: invalid HUNTER2b9c8d7e6f5a4 of bob", "token: invalid *** of bob"),
+    ("token: rejected, password=HUNTER2 HUNTER2b9c8d7e6f5a4", "token: rejected, password=*** ***"),
+    ("token: expired, password: HUNTER2", "token: expired, password: ***"),
+    ("{password: denied, secret: HUNTER2}", "{password: ***, secret: ***}"),
+    ('{"password": "denied HUNTER2"}', '{"password": "***"}'),
+    ("password: deniedHUNTER2", "password: ***"),
+    ("Cookie: missing=1; sid=HUNTER2", "Cookie: ***"),
+    ("/prod/db/password: HUNTER2", "/prod/db/password: ***"),
+    ("jwt.key: HUNTER2", "jwt.key: ***"),
 ]  # fmt: skip
 
 # Arguments as /proc has them, and the line that may be shown.
@@ -149,6 +182,27 @@ COMMANDS = [
     (["app: password=HUNTER2"], "app: password=***"),
 ]  # fmt: skip
 
+# Numbers of payment cards that their issuers publish for tests, and what else is secret by what it looks like.
+CARDS = [
+    ("card 4111111111111111 declined cvv=123", "card *** declined cvv=***"),
+    ("card=4111 1111 1111 1111", "card=***"),
+    ("card: 4111-1111-1111-1111, exp 12/27", "card: ***, exp 12/27"),
+    ("3782 822463 10005 is no good", "*** is no good"),
+    ('{"card_id":"5555555555554444","cvc":"987"}', '{"card_id":"***","cvc":"***"}'),
+    ("/pay?pan=2223003122003222&x=1", "/pay?pan=***&x=1"),
+    ("6011111111111117,3530111333300000,30569309025904", "***,***,***"),
+    ("4111111111111111", "***"),
+    ("pin=4711 rejected", "pin=*** rejected"),
+    ('{"userPin": 471147}', '{"userPin": ***}'),
+    ("password: denied", "password: denied"),
+    ('"password":"denied123"', '"password":"***"'),
+    ("password=denied", "password=***"),
+    ("token: abc", "token: ***"),
+    ("password: hunter rejected", "password: ***"),
+    ("login failed, password: hunter rejected", "login failed, password: *** rejected"),
+    ("tool --token\0missing\0x", "tool --token\0***\0x"),
+]
+
 TOKENS = [
     "AKIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE", "ghp_" + "a1B2" * 9, "gho_" + "a1B2" * 9, "ghs_" + "a1B2" * 9,
     "github_pat_" + "a1B2_" * 10, "glpat-a1B2c3D4e5F6g7H8i9J0", "xoxb-123456789012-abcdef", "xoxp-123456789012-abc",
@@ -177,6 +231,37 @@ HARMLESS_TEXTS = [
     "resource identified by id", "ssh -p 22 bob@host", "nginx -p /prefix", "mysql -p shop", "mysql -P3306 -hpdb", "",
     "session=active", "auth=basic", "GET /x?page=2&monkey=1", "nginx: worker process",
     "postgres: bob shop [local] SELECT",
+]  # fmt: skip
+
+# What is wrong with a secret, as programs say it: the cause of the failure, and no value.
+TOLD = [
+    "open /etc/nginx/tls/server.key: Permission denied", "read /etc/app/orders.key: input/output error",
+    'cannot load certificate key "/etc/nginx/tls/server.key": PEM_read_bio_PrivateKey() failed (SSL: error:1)',
+    r"open C:\tls\client.key: Access is denied.", "vault renew failed, token: permission denied",
+    "app.sh: line 3: DB_PASSWORD: unbound variable", "sh: X_TOKEN: parameter not set",
+    "bash: DB_PASSWORD: parameter null or not set", "invalid_client: client_secret: expired on 2026-11-24",
+    "JWT secret: missing", "password: must not be empty", "auth: failed", "config: api_key: field required",
+    "spec.password: Required value", 'validation of "password": can\'t be blank', "API key: not valid, pass another.",
+    "Error: secret: NotFound", "get secret: AccessDenied", "vault: token: lease expired", "cookie: too large",
+    "Authorization: missing", "credentials: Unable to locate", "error loading credential: file /etc/x not found",
+    "passwd: Authentication token manipulation error", "token: java.io.IOException: reset",
+    "token: ENOENT: no such file", "token: <nil>",
+    'fetching token: Post "https://sso/t": context deadline exceeded', "oauth2: cannot fetch token: 401 Unauthorized",
+    "refresh token: dial tcp 10.0.0.1:443: connect: connection refused", "token: EOF", "accessToken: (not provided)",
+    "parsing token: x509: certificate signed by unknown authority", "passwort: falsch", "contraseña: incorrecta",
+    "secret: the server could not find the requested resource", "SyntaxError: Unexpected token: }",
+    "error: --token must be set", "option --password requires an argument", "AUTH PLAIN rejected",
+    "AUTH LOGIN failed for bob", "login bob password expired", "the password is wrong", "token was issued an hour ago",
+]  # fmt: skip
+
+# Numbers that are no payment card's, and codes that no identity provider gave.
+NO_CARDS = [
+    "order 4111111111111111 failed", "order_id=4111111111111111", '"traceId":"4111111111111111"', "#4111111111111111",
+    "/orders/4111111111111111", "a4111111111111111", "0.4111111111111111", "4111111111111112", "1764014400123",
+    "ts=1764014400123456", "5105105105105105100", "0000000000000000", "41111111-1111-4111-8111-111111111111",
+    "pin=13 is low", "pin: A7", "pin=GPIO4", "shipping code=SAVE20xx", "GET /errors?code=E1042XZ9&page=2",
+    "GET /authors?code=E1042XZ9", "GET /callback?code=404&state=x", "GET /login?code=access_denied", "cvc_check=pass",
+    "state=a;retry=30 s;x=1",
 ]  # fmt: skip
 
 HARMLESS_COMMANDS = [
@@ -228,6 +313,23 @@ def test_token_that_says_what_it_is_vanishes_anywhere(token: str) -> None:
 @pytest.mark.parametrize("text", HARMLESS_TEXTS, ids=label)
 def test_harmless_text_stays(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("text", TOLD, ids=label)
+def test_what_is_wrong_with_a_secret_stays(text: str) -> None:
+    assert redact(text) == text
+    assert redact(f"2026-11-24 20:00:00 ERROR [main] {text}\nnext") == f"2026-11-24 20:00:00 ERROR [main] {text}\nnext"
+
+
+@pytest.mark.parametrize("text", NO_CARDS, ids=label)
+def test_number_that_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(("text", "shown"), CARDS, ids=label)
+def test_secret_told_by_what_it_looks_like_vanishes_and_words_of_errors_stay(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
 
 
 @pytest.mark.parametrize("argv", HARMLESS_COMMANDS, ids=label)
@@ -341,7 +443,7 @@ def test_what_spares_the_patterns_is_what_they_would_let_pass(monkeypatch: pytes
     pieces = [
         *"=:-_./,+%aZ09", "--", "-D", "password", "credential", "token", "key", "api", "port", "user", "3306", "auth",
         "sk_live_", "ghp_", "eyJ", "AKIA", "glpat-", "/etc/x.key", "secret", "1234567890:", "hunter2", "mysql", "-p",
-        "A1b2C3d4E5f6G7h8", "bearer",
+        "A1b2C3d4E5f6G7h8", "bearer", "4111111111111111", "%3D", "%3F", "pin", "cvv", "passwort", "missing", "code",
     ]  # fmt: skip
     spared = 0
     words = ["".join(rng.choice(pieces) for _ in range(rng.randint(1, 7))) for _ in range(20_000)]
@@ -368,7 +470,10 @@ PATHOLOGICAL = [
     "://u:", "<a ", "<a>", "[", "password=[", "-----BEGIN A-----", "identified by ", "bearer ", "name: password ", " ",
     "\n", "mysql -p", "mysql '", "@tcp(", "a.b-", "password : ", "sk-", "set password for ", 'a="', "\0",
     "password=|\n ",
-    "password = a,", "xY1", "--key=/", "key=[", "key='", "auth=a,",
+    "password = a,", "xY1", "--key=/", "key=[", "key='", "auth=a,", "token: missing ",
+    "token: missing a1b2c3d4e5f6g7h8 ", "token: file ", "a.key: ", "/a.key: ", ";pwd=a b", "a=1;pwd=", "4111 ", "4",
+    "4111-1111-1111-1111 ", "auth plain abcd", "?code=abcdefg", "&code=1&state=", "sqlplus a/b",
+    "jdbc:oracle:thin:a/", "password is ", "secret for a is ", "pin=1 ", "token: is_", "a=;", "{token: ",
 ]  # fmt: skip
 
 

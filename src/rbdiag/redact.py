@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 MASK = "***"
 
 # What a name says about its value: a secret; a key that may also be a path to one; several, or how many of them;
-# a header that takes the rest of its line; a word that means a secret only if the value looks like one; nothing.
-_Kind = Literal["secret", "file", "plural", "header", "weak", ""]
+# a header that takes the rest of its line; a word that means a secret only if the value looks like one; a word that
+# means one only before a few digits; nothing.
+_Kind = Literal["secret", "file", "plural", "header", "weak", "pin", ""]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -25,12 +27,15 @@ def _words(text: str) -> frozenset[str]:
 _SECRET_WORDS = _words(
     "password passwd passphrase passcode pass pwd pw psk otp secret credential cred creds token bearer apikey "
     "requirepass masterauth masterpass storepass keypass passin passout dbpass userpass setcookie sessionid "
-    "phpsessid jsessionid cookie authorization"
+    "phpsessid jsessionid cookie authorization passe senha contrasena wachtwoord haslo"
 )
 _SECRET_ENDINGS = (
     "password", "passwd", "passphrase", "secret", "token", "userpwd", "apikey", "secretkey", "accesskey",
     "privatekey", "authkey", "sharedkey", "masterkey", "licensekey", "accountkey", "signingkey", "encryptionkey",
+    "passwort", "kennwort", "motdepasse",
 )  # fmt: skip
+# Words for a password whose letters are not those of names elsewhere.
+_FOREIGN = ("contraseña", "lösenord", "hasło", "пароль", "密码", "密碼", "パスワード")
 _HEADERS = frozenset(("authorization", "cookie"))
 _PLURALS = frozenset(("passwords", "secrets", "tokens", "keys", "credentials"))
 # Secret only if the value looks random, or in the query of a URL.
@@ -55,6 +60,41 @@ _NO_SECRET_KEYS = _words(
     "suspend hibernate"
 )
 _CONSTANTS = _words("true false yes no none null nil on off required")
+
+# After `name: ` in a message: words that say what is wrong with the secret, and are not it.
+_STATES = _words(
+    "permission denied missing expired expires required requires requirement unbound undefined must not no too unable "
+    "cannot could couldn invalid failed fails fail failure failing error errors empty unset set null none nil ok "
+    "rejected wrong is isn was wasn are aren has hasn have does doesn did didn should shouldn incorrect mismatch "
+    "mismatched mismatches rotated changed parameter unauthorized unauthenticated forbidden unknown unexpected "
+    "expected unsupported unrecognized unreadable unavailable unreachable unspecified malformed corrupt corrupted "
+    "revoked disabled locked blocked bad illegal refused timeout timed exceeded exhausted exception fatal warning "
+    "deprecated found absent present such already never neither only exit exited killed terminated aborted "
+    "canceled cancelled closed reset eof enoent eacces eperm etimedout econnrefused econnreset enotfound dial "
+    "verified unverified loaded reloaded skipped ignored insufficient inaccessible conflict non "
+    "falsch ungültig fehlt fehlgeschlagen abgelaufen incorrecto incorrecta incorrecte incorreto incorreta "
+    "inválido inválida invalide obligatoire obligatorio"
+)
+# Words that begin such a message, and say so only together with one of those.
+_SUBJECTS = _words(
+    "access account argument attempt auth authentication authenticating authorization authorisation backend call "
+    "certificate challenge character characters check checksum claim client code config configuration connect "
+    "connection context credentials data decode decoding decrypt decryption digest dns encoding encryption "
+    "env environment environmental exec executable field file format get grant header host http https internal issuer "
+    "io it key keyring lease length load login lookup metadata network object oauth open operation option parse "
+    "parsing path policy post provider proxy put read reading refresh renewal request resource response rpc server "
+    "service session signature size ssl status stat string syntax system tcp the this tls ttl type upstream user "
+    "validation value "
+    "variable vault verification version write"
+)
+# Of what a long number is one, if it is no payment card.
+_NUMBERED = _words(
+    "id ids uid gid oid xid tid pid guid uuid lsn gtid scn seq sequence offset position pos ts time timestamp epoch "
+    "nanos nanoseconds micros microseconds ms us ns bytes size count total version revision generation inode serial "
+    "order orders request transaction txn tx trace span user customer item row block height nonce hash checksum crc "
+    "etag partition cursor job task batch shipment tracking parcel invoice ticket orderid userid "
+    "requestid traceid spanid imei iccid ean isbn"
+)
 
 # Short options that carry a secret, by program: joined to it (-pX), or as the next argument (-p X).
 _MYSQL = _words(
@@ -88,7 +128,7 @@ _USER_AND = {
 _ASSIGNMENT = r"""(?mx)
     (?: (?P<line>^[ \t]*+(?:-[ \t]++|export[ \t]++)?+["']?+) | (?<![\w.-]) )
     (?P<option>-D(?=\w)|--?(?=\w))? (?P<key>[\w.-]++) (?P<close>\\*+["']{1,2})?+
-    (?: [ \t\0]*+ (?:=>|->|:=|={1,3}|:(?!:)|%3[dD]) (?P<gap>[ \t\0]*+) | (?(option)[ \t\0]++|(?!)) )"""
+    (?: [ \t\0]*+ (?P<sign>=>|->|:=|={1,3}|:(?!:)|%3[dD]) (?P<gap>[ \t\0]*+) | (?(option)[ \t\0]++|(?!)) )"""
 # {"name": "DB_PASSWORD", "value": "..."}, on one line or two, in JSON, YAML or XML.
 _NAME_AND_VALUE = r"""(?xi)
     (?<![\w.-]) (?:name|key) \\*["']? [ \t]*+ [:=] [ \t]*+ \\*["']?+ (?P<key>[\w.-]++) \\*["']?+
@@ -100,6 +140,13 @@ _STATEMENT = r"""(?xi)
   | \b set \s++ password \s++ (?:for \s++ [^\s=]++ \s*+)?+ = \s*+ (?=\\*["'])
   | \b login \s++ \S++ \s++ password \s++
   | (?<![\w.]) (?:requirepass|masterauth) [ \t]++"""
+# `the password is "correct horse"`; without quotes only what has letters and digits.
+_TOLD = r"""(?xi)
+    (?:pass(?:word|wd|phrase|code|wort)|kennwort|secret|(?:api|access)[ _-]?key|token)
+    (?:[ \t]++for[ \t]++(?:user[ \t]++|key[ \t]++)?+[^\s=]++)?+
+    [ ]{1,8}(?:is|was|ist|war):?[ ]{1,8}
+    (?= \\*["'][^\s,;:)\]}] | (?=[^\s"'/]{0,40}[0-9]) (?=[^\s"'/]{0,40}[A-Za-z]) [^\s"'/]{8} )"""
+_TOLD_NAMES, _TOLD_VERBS = ("pass", "kennwort", "secret", "token", "key"), (" is", " was", " ist", " war")
 _XML = r"<([\w:.-]++)(?:\s[^<>]*+)?>([^<]++)(?=<)"
 
 _SCHEME = r"(?:bearer|basic|digest|token|negotiate|apikey|aws4-hmac-sha256)[ \t\0]++"
@@ -114,6 +161,13 @@ _CUT_OR_PAIR = _CUT + r"""|[,;&](?=["']|[A-Za-z][\w.-]{0,63}(?:=|:[ \t]))"""
 _BARE = rf"(?:(?i:{_SCHEME}))?+(?:(?!{_CUT})[^\s\0])*+"
 _BARE_OR_PAIR = rf"(?:(?i:{_SCHEME}))?+(?:(?!{_CUT_OR_PAIR})[^\s\0])*+"
 _NEXT_PAIR = r"[,;&][ \t]{0,8}[\w.-]{1,64}[ \t]{0,8}[=:]|[ \t]{1,8}[\w.-]{1,64}="
+# A connection string has its values up to a semicolon, blanks and all; what follows it tells whether this is one.
+_IN_STRING = r"""(?m)[^;"'=\n\0]{1,128}+(?=;(?:[ ]?[A-Za-z][\w ]{0,30}=|[ ]?["'\\]|[ \t]*$))"""
+_FIRST_IN_STRING = r"""[^;"'=\n\0]{1,128}+(?=;[A-Za-z][\w ]{0,30}=)"""
+# The first word of a message, and a run of signs in one that no message has.
+_SAYS = r"""[(<]?(?:[^\W\d_]+(?:[-'.][^\W\d_]+)*+|[45][0-9]{2}(?=[ ])|x509(?=:))(?=[\s,;:.!?)>"'\\]|\Z)"""
+_RUN = r"(?<![\w/.:-])(?=[A-Za-z+_]{0,64}[0-9])(?=[0-9+_]{0,64}[A-Za-z])[A-Za-z0-9+_]{16,}={0,2}(?![\w/.-])"
+_KEY_FILES = (".key", ".pem", ".p12", ".pfx", ".jks", ".keystore", ".crt")
 _CLOSERS = ")]}>,;.\"'&"
 
 _PEM = r"(?s)-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)(?=-----(?:BEGIN|END) |\Z)"
@@ -123,10 +177,36 @@ _PEM_LINE = r"(?m)^[ \t]*([A-Za-z0-9+/]{60,76}={0,2})[ \t]*$"
 # scheme://user:password@host. A raw slash or quote in the password is wrong but common; host:port/x@y is not meant.
 _USER_INFO = r"""(://[^\s/:@"'\[<>]*+:)(?!\d{1,5}(?:[/?#\s"',;)\\]|\Z))(?:(?!://)[^\s\0])+@"""
 _LONE_USER = r"(://)(?=[^\s/@]{0,200}\d)[\w.-]{20,200}(?=@)"
+# Oracle's user/password@host, behind the driver's name or that of a program.
+_ORACLE = r"""(?xi)
+    ( (?: jdbc:oracle:\w{1,16}: | \b(?:sqlplus|sqlldr|expdp|impdp)[ ](?:-\w{1,8}[ ]){0,4}["']? ) [^\s/@:"']{1,128}/ )
+    (?:"[^"\s]{1,128}"|[^\s@"]{1,128}) (?=@)"""
+# What a client sends to log in to a mail server.
+_SASL = r"""(?xi) (?<![\w-])
+    (AUTH(?:ENTICATE)?[ \t]++ (?:PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|XOAUTH2|OAUTHBEARER)[ \t]++)
+    ([A-Za-z0-9+/]{8,}+={0,2}) (?![^\s"',;.)\\])"""
 _BARE_USER_INFO = r"([^\s:/@]+:)[^\s@/]+(@(?!sha\d)[\w.-]+(?::\d+)?(?:/[^@]*)?)"
 _WORD = r"""\n|(?:[^\s"'=]*+=|-[A-Za-z]+(?=["']))?+(?:"(?:\\.|[^"\\\n])*+"|'[^'\n]*+')\S*+|\S++"""
 _BEARER = r"(?i)(?<![\w-])((bearer|basic)[ \t]++)([\w.~+/-]++=*+)"
 _BEARER_TALK = _words("auth authentication authorization token tokens realm scheme error is was and or not")
+# What an identity provider hands over, in a URL or a form that tells so.
+_CODE = r"""(?i)((?:[?&]|%3F|%26)code(?:=|%3D))([^\s&"'#<>%;]{6,}+)"""
+_OAUTH = (
+    r"(?i)(?<![a-z])(?:o?auth(?!or(?!i))|callback|cb\b|redirect|sign-?in|login|sso\b|oidc)|authorization_code"
+    r"|[?&](?:session_)?state[=&]"
+)
+# As one number, or in the groups printed on a card.
+_CARD = r"""(?x) [0-9] (?<![\w.#/-].)
+    (?: [0-9]{12,18} | [0-9]{3}([ -])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|[0-9]{6}\1[0-9]{4,5}) )
+    (?![\w-]|\.[0-9])"""
+# Visa, Mastercard, American Express, Diners Club, JCB, Discover, UnionPay, Maestro, Mir: as their numbers begin.
+_ISSUED = r"""(?x)
+    4[0-9]{12}(?:[0-9]{3}){0,2}
+  | (?:5[1-5][0-9]{2} | 222[1-9] | 22[3-9][0-9] | 2[3-6][0-9]{2} | 27[01][0-9] | 2720)[0-9]{12}
+  | 3[47][0-9]{13} | 3(?:0[0-5]|[689][0-9])[0-9]{11} | 35(?:2[89]|[3-8][0-9])[0-9]{12}
+  | (?:6011|64[4-9][0-9]|65[0-9]{2}|62[0-9]{2}) [0-9]{12}(?:[0-9]{3})?
+  | (?:5018|5020|5038|5[67][0-9]{2}|58[0-9]{2}|6304|6759|676[1-3]|220[0-4])[0-9]{12}"""
+_LABEL = r"""([A-Za-z][\w.-]{0,40})["'\\]{0,4}[ \t]{0,2}[:=]?[ \t]{0,2}["'\\(\[]{0,4}\Z"""
 # Tokens that say themselves what they are. The first group stays.
 _SHAPES = r"""(?x)
     (?<![A-Za-z0-9]) (?:
@@ -166,7 +246,7 @@ def _harmless(text: str) -> bool:
 
     Only a way to spare the patterns, whose compiling costs more than all the rest; what it lets pass, they would too.
     """
-    if len(text) >= 60:
+    if len(text) >= 60 or "%3" in text:  # a URL may be inside another
         return False
     name, equals, word = text.partition("=")
     if not equals:
@@ -178,7 +258,9 @@ def _harmless(text: str) -> bool:
         word = number + rest
     if not _PLAIN.issuperset(word):
         return False
-    return len(text) < _SHORTEST_SHAPE or not any(start in text for start in _SHAPE_STARTS)
+    if len(text) < _SHORTEST_SHAPE:
+        return True
+    return sum(c.isdigit() for c in text) < 13 and not any(start in text for start in _SHAPE_STARTS)
 
 
 def redact(text: str) -> str:
@@ -189,9 +271,8 @@ def redact(text: str) -> str:
 
 
 # What a statement is about stands in quotes, in long numbers and in hexadecimal; a text cut off ends its statement.
-_LITERAL = (
-    r"""(?xs) '(?:[^'\\]|\\.|'')*+(?:'|\Z) | "(?:[^"\\]|\\.|"")*+(?:"|\Z) | \b0x[0-9A-Fa-f]{2,}+ | \b[0-9]{7,}+\b"""
-)
+_LITERAL = r"""(?xs) '(?:[^'\\]|\\.|'')*+(?:'|\Z) | "(?:[^"\\]|\\.|"")*+(?:"|\Z) | \b0x[0-9A-Fa-f]{2,}+ | \b[0-9]{7,}+\b
+    | (?<![/*])\*{3}(?![/*])"""
 
 
 def redact_statement(sql: str) -> str:
@@ -218,7 +299,15 @@ def _redact(text: str) -> str:
         text = re.sub(_BEARER, _bearer, text)
     if any(name in text for name in _PROGRAMS):
         text = re.sub(_WORD, _Walk().text, text)
+    if "oracle:" in lower or any(program in lower for program in ("sqlplus", "sqlldr", "expdp", "impdp")):
+        text = re.sub(_ORACLE, rf"\1{MASK}", text)
+    if "auth" in lower:
+        text = re.sub(_SASL, _sasl, text)
+    if "code=" in lower or "code%3d" in lower:
+        text = re.sub(_CODE, _code, text)
     text = _sweep(_ASSIGNMENT, text)
+    if any(word in lower for word in _TOLD_NAMES) and any(verb in lower for verb in _TOLD_VERBS):
+        text = _sweep(_TOLD, text)
     if "value" in lower:
         text = _sweep(_NAME_AND_VALUE, text)
     if any(word in lower for word in ("identified", "password", "requirepass", "masterauth")):
@@ -227,7 +316,7 @@ def _redact(text: str) -> str:
         text = re.sub(_XML, _xml, text)
     if ":" in text or any(start in text for start in _SHAPE_STARTS):
         text = re.sub(_SHAPES, lambda m: (m[m.lastindex] if m.lastindex else "") + MASK, text)
-    return text
+    return re.sub(_CARD, _card, text)
 
 
 def redact_command(argv: Sequence[str]) -> str:
@@ -253,7 +342,7 @@ def redact_command(argv: Sequence[str]) -> str:
         masked = walk.word(word)
         shown.append(_quoted(masked if masked != word else _argument(word, script)))
         lone = re.fullmatch(r"--?([A-Za-z][\w.-]+)", word) if masked == word else None
-        hide = _kind(lone[1], option=True) if lone else ""
+        hide = _kind(lone[1][-160:], option=True) if lone else ""
         script = bool(re.fullmatch(r"-[a-z]{0,4}c", word))
     return _printable(" ".join(shown))
 
@@ -263,11 +352,14 @@ def is_secret(name: str) -> bool:
     return _kind(name) not in ("", "weak")
 
 
+@lru_cache(maxsize=2048)  # the same names come again in every line of a log
 def _kind(name: str, *, option: bool = False, query: bool = False) -> _Kind:
     """What a name says about its value; `option` and `query` tell where the name stands."""
     if name in ("PWD", "OLDPWD"):  # the shell's directories; in a connection string the same word is a password
         return "file"
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name[-128:])]
+    if not name.isascii() and name.lower().endswith(_FOREIGN):
+        return "secret"
+    words = _parts(name[-128:])
     while len(words) > 1 and words[-1].isdigit():
         words.pop()
     if not words or words[0] in _WITHOUT or words[-1] in _ABOUT:
@@ -285,6 +377,10 @@ def _kind(name: str, *, option: bool = False, query: bool = False) -> _Kind:
         return "file" if before in _FILE_KEYS else "weak" if before in _NO_SECRET_KEYS else "secret"
     if "api key" in " ".join(words) and last != "id":
         return "secret"
+    if last in ("cvv", "cvc", "csc"):  # the code on the back of a payment card; cvc_check only tells whether it fits
+        return "secret"
+    if last in ("pin", "puk") or (before, last) in (("pin", "code"), ("pin", "number")):
+        return "pin"
     if last in _WEAK_WORDS or (before, last) == ("session", "id"):
         return "secret" if query else "file" if option and last == "key" else "weak"
     return ""
@@ -299,6 +395,8 @@ def _stays(kind: _Kind, value: str) -> bool:
         return bool(re.match(r"[.~]{0,2}/", bare)) or bare.endswith((".pem", ".key", ".crt", ".p12", ".pub"))
     if kind == "plural":
         return bare.isdigit()
+    if kind == "pin":  # others number the pins of a chip
+        return not re.match(r"[0-9]{4,12}(?!\w)", bare)
     return kind == "weak" and not any(_random(run) for run in re.findall(r"[A-Za-z0-9+=]{16,}", bare))
 
 
@@ -321,15 +419,69 @@ def _sweep(pattern: str, text: str) -> str:
         kind: _Kind = "secret"
         if key := name.get("key"):
             query = text[match.start("key") - 1 : match.start("key")] in ("?", "&")
-            kind = _kind(key, option=bool(name.get("option")), query=query)
+            kind = _kind(key[-160:], option=bool(name.get("option")), query=query)
         # What stays whatever follows is told from its first characters: to look for its end each time is quadratic.
-        if not kind or (kind in ("file", "weak") and _stays(kind, _head(text, at))):
+        if not kind or (kind in ("file", "weak", "pin") and _stays(kind, _head(text, at))):
+            continue
+        if _names_file(text, match):
+            continue
+        if said := _said(text, match):
+            # Nothing of it is the value, unless a word of it looks so.
+            if run := re.compile(_RUN).search(text, at, said):
+                parts += (text[done:at], _sweep(pattern, text[at : run.start()]), MASK)
+                done = at = run.end()
             continue
         start, end = _value(text, match, kind)
         if start < end and not _stays(kind, text[start:end]):
             parts += (text[done:start], MASK)
             done = at = end
     return "".join(parts) + text[done:]
+
+
+def _parts(name: str) -> list[str]:
+    """The words in a name: dbPassword and DB_PASSWORD are the same two."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+def _names_file(text: str, match: re.Match[str]) -> bool:
+    """Whether what looks like a name and a colon is a path, and what is said of it: `/etc/tls/server.key: ...`."""
+    name = match.groupdict()
+    if name.get("sign") != ":" or not name["key"].endswith(_KEY_FILES):
+        return False
+    return text.startswith(("/", "\\"), max(0, match.start("key") - 1))
+
+
+def _said(text: str, match: re.Match[str]) -> int:
+    """Where a message about the secret ends, if one follows and no value: `client_secret: expired`; else 0."""
+    name, at = match.groupdict(), match.end()
+    if name.get("key"):
+        before = text[max(0, match.start("key") - 12) : match.start("key")]
+        lone_option = name.get("option") and not name["sign"]
+        if (
+            not (lone_option or name.get("sign") == ":")
+            or text[at - 1] not in " \t"
+            or before.rstrip(" ").endswith("{")
+        ):
+            return 0
+        if name["key"] == "token" and before.lower().endswith("unexpected "):  # a word of a language
+            return at
+    end = text.find("\n", at, at + 200)
+    end = min(len(text), at + 200) if end < 0 else end
+    word = re.compile(_SAYS).match(text, at, end)
+    if not word:
+        return 0
+    said = word[0].lower()
+    if said.endswith(("exception", "error", "n't")):
+        return end
+    # NotFound and non-empty are two words each; x509 and 401 are none.
+    parts = [] if said[-1].isdigit() else _spoken(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word[0]))
+    if not _STATES.issuperset(part for part in parts if part not in _SUBJECTS):
+        return 0
+    return 0 if _STATES.isdisjoint(parts) and _STATES.isdisjoint(_spoken(text[word.end() : end])) else end
+
+
+def _spoken(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text.lower())
 
 
 def _head(text: str, at: int) -> str:
@@ -359,9 +511,20 @@ def _value(text: str, match: re.Match[str], kind: _Kind) -> tuple[int, int]:
         end = _until(text, "\n", at)
         if pair := re.compile(_NEXT_PAIR).search(text, at, end):
             end = pair.start()
+    elif found := not name.get("option") and _in_string(text, match):
+        end = found
     else:
         end = _end(_BARE if name.get("option") else _BARE_OR_PAIR, text, at)
     return at, at + len(text[at:end].rstrip(_CLOSERS + " \t\r"))
+
+
+def _in_string(text: str, match: re.Match[str]) -> int:
+    """Where a value in a connection string ends (`Server=db;Password=two words;Encrypt=yes`); 0 if this is none."""
+    if match.groupdict().get("sign") != "=":
+        return 0
+    inside = text[max(0, match.start("key") - 2) : match.start("key")].rstrip(" ").endswith(";")
+    found = re.compile(_IN_STRING if inside else _FIRST_IN_STRING).match(text, match.end())
+    return found.end() if found else 0
 
 
 def _closing(text: str, at: int, quote: str) -> int:
@@ -442,7 +605,7 @@ def _argument(word: str, script: bool) -> str:
         return word
     assignment = re.match(r"(?s)((?:-D(?=\w)|--?)?([\w.-]++)=)(.+)", word)
     if assignment and not script:
-        kind = _kind(assignment[2], option=word.startswith("-"))
+        kind = _kind(assignment[2][-160:], option=word.startswith("-"))
         if kind and not _stays(kind, assignment[3]):
             return assignment[1] + MASK
     if bare := re.fullmatch(_BARE_USER_INFO, word):
@@ -458,6 +621,37 @@ def _bearer(match: re.Match[str]) -> str:
     return match[0] if talk else match[1] + MASK
 
 
+def _sasl(match: re.Match[str]) -> str:
+    """What is sent in base64 goes in fours; `AUTH PLAIN rejected` is talk."""
+    value = match[2]
+    word = value.isalpha() and (value.islower() or value.isupper() or value.istitle())
+    return match[0] if word or len(value) % 4 else match[1] + MASK
+
+
+def _code(match: re.Match[str]) -> str:
+    """The code is a credential in the answer of an identity provider; elsewhere it is that of an error or a coupon."""
+    text, value = match.string, match[2]
+    around = re.split(r"""[\s"'<>]""", text[max(0, match.start() - 512) : match.start()])[-1]
+    around += re.split(r"""[\s"'<>]""", text[match.end() : match.end() + 512], maxsplit=1)[0]
+    word = value.replace("_", "").replace("-", "")
+    plain = word.isalpha() and (word.islower() or word.isupper())
+    return match[0] if plain or not re.search(_OAUTH, re.sub("%[0-9A-Fa-f]{2}", "&", around)) else match[1] + MASK
+
+
+def _card(match: re.Match[str]) -> str:
+    """The number of a payment card is one by its issuer and its check digit (ISO/IEC 7812), and by no other name."""
+    digits = match[0].replace(" ", "").replace("-", "")
+    doubled = (int(c) * 2 for c in digits[-2::-2])
+    if (sum(int(c) for c in digits[-1::-2]) + sum(n - 9 if n > 9 else n for n in doubled)) % 10:
+        return match[0]
+    if not re.fullmatch(_ISSUED, digits):
+        return match[0]
+    label = None if match[1] else re.search(_LABEL, match.string[max(0, match.start() - 48) : match.start()])
+    words = _parts(label[1]) if label else []
+    named = bool(words) and words[-1] in _NUMBERED and not {"card", "pan", "cc", "credit"}.intersection(words)
+    return match[0] if named else MASK
+
+
 def _go_dsn(word: str) -> str:
     """user:password@tcp(host:port)/database, as Go's database drivers write it."""
     at = max(word.rfind("@tcp("), word.rfind("@unix("))
@@ -466,7 +660,7 @@ def _go_dsn(word: str) -> str:
 
 
 def _xml(match: re.Match[str]) -> str:
-    kind = _kind(match[1])
+    kind = _kind(match[1][-160:])
     value = match[2].strip()
     if not kind or _stays(kind, value):
         return match[0]
