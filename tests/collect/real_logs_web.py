@@ -151,9 +151,12 @@ NO_RIGHT = "<Location /no>\nRequire all denied\n</Location>"
 APACHE = (
     Row("apache", "nobody listens upstream", lambda: real.apache(f"ProxyPass / http://{refused()}/", "/a"),
         {"peer-refused": 1}, new=("AH01114",)),
-    Row("apache", "the upstream is slow", _proxied("/slow", "timeout=1"), new=("AH01102", "AH00898")),
-    Row("apache", "the upstream resets", _proxied("/reset"), new=("AH01102", "AH00898")),
-    Row("apache", "the upstream closes", _proxied("/close"), new=("AH01102", "AH00898")),
+    Row("apache", "the upstream is slow", _proxied("/slow", "timeout=1"), {"apache-upstream-timeout": 1},
+        new=("AH01102", "AH00898")),
+    Row("apache", "the upstream resets", _proxied("/reset"), {"apache-upstream-closed": 1},
+        new=("AH01102", "AH00898")),
+    Row("apache", "the upstream closes", _proxied("/close"), {"apache-upstream-closed": 1},
+        new=("AH01102", "AH00898")),
     Row("apache", "the upstream closes half way", _proxied("/half"), new=("AH01110",)),
     # It calls a header that is too big a full disk, (28)No space left on device, and none is full.
     Row("apache", "a header is too big", _proxied("/big")),

@@ -278,6 +278,22 @@ def test_lines_are_counted_by_what_they_say_and_what_they_are_about(tmp_path: Pa
     assert refused.text == REFUSED
 
 
+CAUSED = (
+    "ERROR shop: order {n} failed\njava.net.ConnectException: Connection refused\n\tat shop.Stock.ask(Stock.java:41)\n"
+    "Caused by: java.net.ConnectException: Connection refused\n\tat java.base/sun.nio.ch.Net.connect(Net.java:579)"
+)
+
+
+def test_a_record_that_says_the_same_twice_is_counted_once(tmp_path: Path) -> None:
+    (fact,) = looked(tmp_path, "".join(stamped(3000 - n, CAUSED.format(n=n)) for n in range(30)))
+    assert (fact.pattern, fact.count) == ("peer-refused", 30)
+
+
+def test_without_times_each_line_is_counted(tmp_path: Path) -> None:
+    (fact,) = looked(tmp_path, "".join(CAUSED.format(n=n) + "\n" for n in range(30)))
+    assert (fact.pattern, fact.count) == ("peer-refused", 60)
+
+
 def test_what_the_baseline_has_is_counted_apart(tmp_path: Path) -> None:
     before = [stamped(3600 * 4 - n, REFUSED) for n in range(7)]
     inside = [stamped(1800 - n, REFUSED) for n in range(3)]

@@ -37,7 +37,7 @@ def known(spans: Spans, deadline: Deadline, extra: tuple[Pattern, ...] = ()) -> 
     matcher = Matcher(extra)
     gaps: list[Gap] = []
     for number, span in enumerate(spans.all):
-        tally = Tally(matcher)
+        tally = Tally(matcher, span.form.starts if span.form is not None else None)
         reading = span.read(deadline, _SHARE / (len(spans.all) - number))
         size = span.window.bytes + span.window.baseline_bytes
         late = False
@@ -86,8 +86,10 @@ class _Count:
 class Tally:
     """Counts the known lines of one log, in tables that do not grow with it."""
 
-    def __init__(self, matcher: Matcher) -> None:
+    def __init__(self, matcher: Matcher, begins: re.Pattern[bytes] | None = None) -> None:
         self._matcher = matcher
+        # where records begin: one that says the same twice, as a trace does with its causes, says it once
+        self._begins = begins
         # by pattern, then by what it speaks for and what it is about
         self._counts: dict[str, dict[tuple[Codes, str], _Count]] = {}
         self._patterns: dict[str, Pattern] = {}
@@ -106,7 +108,7 @@ class Tally:
             if seen is None:
                 here[key] = [1, start, start]
                 self._patterns[hit.pattern.name] = hit.pattern
-            else:
+            elif self._is_another(data, seen[2], start, end):
                 seen[0] += 1
                 seen[2] = start
         part, offset = block.place
@@ -114,6 +116,12 @@ class Tally:
         for (pattern, codes, name), (count, first, last) in here.items():
             kept = self._count(pattern, codes, name)
             kept.add(block.zone, count, place(part, offset + first), place(part, offset + last))
+
+    def _is_another(self, data: bytes, before: int, start: int, end: int) -> bool:
+        """Whether this line stands in another record than one before it does."""
+        if self._begins is None:
+            return True
+        return (found := self._begins.search(data, before + 1, end)) is not None and found.start() <= start
 
     def _count(self, pattern: str, codes: Codes, name: str) -> _Count:
         counts = self._counts.setdefault(pattern, {})

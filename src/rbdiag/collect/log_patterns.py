@@ -1,4 +1,4 @@
-"""What a line of any log says: the 136 patterns of the catalogue, and those of the user."""
+"""What a line of any log says: the 136 patterns of the catalogue, some beyond it, and those of the user."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from typing import NamedTuple
 
 from rbdiag.collect.log_patterns_app import APP
 from rbdiag.collect.log_patterns_db import DB
+from rbdiag.collect.log_patterns_edge import EDGE
 from rbdiag.collect.log_patterns_form import Codes, Least, Pattern, Role, compiled
 from rbdiag.collect.log_patterns_host import HOST
 from rbdiag.collect.log_patterns_names import name_in
 from rbdiag.collect.log_patterns_own import pattern_from_settings
+from rbdiag.collect.log_patterns_parts import PARTS
 from rbdiag.collect.log_patterns_proxy import NGINX, SERVERS
+from rbdiag.collect.log_patterns_quoted import by_another, over, quoted
 
 __all__ = ["LINE", "PATTERNS", "Hit", "Matcher", "Pattern", "Role", "pattern_from_settings"]
 
 # In the order of application: of a line that more than one has, the first one has it.
-PATTERNS: tuple[Pattern, ...] = (*DB, *NGINX, *SERVERS, *APP, *HOST)
+PATTERNS: tuple[Pattern, ...] = (*DB, *NGINX, *EDGE, *SERVERS, *PARTS, *APP, *HOST)
 # Of one line no more than this is looked at.
 LINE = 8192
 _NAME = 200
@@ -37,6 +40,9 @@ _SQL = re.compile(rb"\s*(?:\S+\s+)?(?:\d* (?:Query|Execute)\t|(?:INSERT|REPLACE|
 # Words before which nothing happened, or is over; and a count of none behind them.
 _DENIED = (b" no", b" without", b" never", b" zero", b"recovered from")
 _COUNT_OF_NONE = re.compile(rb"""\w{0,20}["']?\s?[=:]\s?["']?0(?![.\d:])""")
+# What databases call the lines of theirs that are for information; up to which number the patterns are theirs.
+_NOTE = re.compile(rb"\[(?:Note|System|Warning|ERROR)\]")
+_DATABASES = 54
 _DIGITS = b"0123456789"
 _WORD = re.compile(rb"[a-z0-9_]+")
 # Makes blanks of all that is in no word.
@@ -100,6 +106,10 @@ class Matcher:
             level, nothing = self._head(text, start)
             if nothing or not _believed(level, pattern.least) or (level == "info" and _is_quoted(text, pattern)):
                 continue
+            if pattern.number and (quoted(text, start) or over(text, end)):
+                continue
+            if pattern.of_host and by_another(text, start):
+                continue
             if b"0" in text[end : end + 28] and _COUNT_OF_NONE.match(text, end):
                 continue
             return _hit(pattern, found, line) if pattern.about or pattern.by else self._plain[index]
@@ -133,12 +143,16 @@ def _believed(level: Least, least: Least) -> bool:
 
 
 def _is_quoted(text: bytes, pattern: Pattern) -> bool:
-    """Whether a line in JSON that is for information holds the words of another program: in a mail, a search, a path.
+    """Whether a line that is for information holds the words of another program: in a mail, a search, a path.
 
-    Kernel, systemd and servers write their own in plain text, or through the journal, whose message has this name.
+    Kernel, systemd and servers write their own in plain text, or through the journal, whose message has this name; of
+    databases these lines are notes.
     """
-    own = pattern.role in ("start", "stop") or not pattern.number
-    return text[:1] == b"{" and not own and b'"MESSAGE"' not in text
+    if pattern.role in ("start", "stop") or not pattern.number:
+        return False
+    if pattern.number <= _DATABASES and not _NOTE.search(text):
+        return True
+    return text[:1] == b"{" and b'"MESSAGE"' not in text
 
 
 def _nothing(head: bytes) -> bool:

@@ -10,6 +10,27 @@ from rbdiag.collect.log_patterns_form import AT, Pattern
 
 # What TLS servers say of their clients: scanners try everything, all day.
 _SCANNED = r"handshake error from|SSL handshaking(?:,|$)"
+# An address of IPv6, which is tried on hosts that have none.
+_IPV6 = r"(?:[0-9a-f]{1,4}:){4,7}[0-9a-f:]|[0-9a-f]{1,4}:[0-9a-f]{1,4}::|\bfe80::"
+# Files, and those that a program needs for itself, by where they lie or what they are.
+_PATH = r"[^\s'\"():,]{1,200}"
+_OWN = (
+    rf"(?:/(?:etc|run|var/run|var/lib|var/log)/{_PATH}"
+    rf"|/{_PATH}\.(?:conf|ini|ya?ml|toml|json|env|pem|key|crt|sock|pid|log|db)\b)"
+)
+_FORBIDDEN = ("permission denied", "accessdeniedexception: ", " is denied")
+# Not what a program that measures the host is not shown; what systemd could not run has a pattern of its own.
+_NOT_FILES = r"[ '\"(]/(?:proc|sys|dev)/|Failed at step "
+
+
+def _forbidden(path: str) -> str:
+    """How programs in any language say that they may not use a file."""
+    return (
+        rf"[Pp]ermission denied(?:: |, \w+ | @ \w+ - )['\"]?(?P<file>{path})|AccessDeniedException: (?P<file2>{path})"
+        rf"|(?P<file3>{path})['\")]{{0,2}}(?:: (?:connect: |[Ff]ailed to open stream: )?[Pp]ermission denied"
+        r"| \(Permission denied\)| is denied)"
+    )
+
 
 APP = (
     Pattern(91, "app-module-missing", "a module cannot be imported",
@@ -35,12 +56,21 @@ APP = (
     Pattern(97, "db-idle-longer", "a connection was idle for longer than the database allows",
             r"longer than the server configured value of 'wait_timeout'", ("server configured value of",),
             ("db.idle-timeout-gone-away",), "ordinary"),
+    # Before what the socket said of it: a name server does not answer, and nobody was asked for yet.
+    Pattern(140, "name-server-silent", "no name server answers",
+            r"lookup (?P<host>[\w.-]{1,80})(?: on [\w.:\[\]-]{1,50})?: (?:i/o timeout"
+            r"|(?:read|write|dial) udp .{0,110}(?:i/o timeout|refused|unreachable|no route to host))"
+            r"|no servers could be reached|DNS operation timed out",
+            (": i/o timeout", ": read udp ", ": write udp ", ": dial udp ", "no servers could be reached",
+             "dns operation timed out"), ("dns.resolver-unreachable",), about="host"),
     Pattern(98, "peer-refused", "a peer refuses connections",
             # in anybody's words; a mail server meets such hosts every day
-            r"ECONNREFUSED\b|[Cc]onnection refused\b|ConnectionRefusedError: |\[Errno 111\]"
-            r"|actively refused it",
+            # or in Apache's, which is a proxy
+            r"ECONNREFUSED\b|[Cc]onnection refused\b(?:: (?:\[client [^\]]{1,60}\] )?(?P<by>AH00957|AH01079):)?"
+            r"|ConnectionRefusedError: |\[Errno 111\]|actively refused it",
             ("econnrefused", "connection refused", "connectionrefusederror: ", "[errno 111]", "actively refused it"),
-            ("svc.not-running",), about="peer", but=r":25: [Cc]onnection refused"),
+            ("svc.not-running",), about="peer", but=r":25: [Cc]onnection refused",
+            by={"AH00957": ("api.upstream-refused",), "AH01079": ("api.upstream-refused",)}),
     Pattern(99, "peer-slow", "a peer takes too long to answer",
             # not the setting of that name
             r"Read timed out\b|\.ReadTimeout(?:Error|Exception)?(?=:|\(|\s|$)(?!:? ?=?:? ?\d)"
@@ -52,6 +82,14 @@ APP = (
             r"|ETIMEDOUT\b|: i/o timeout\b",
             (".connecttimeout", "connect timed out", "connection timed out", "etimedout", ": i/o timeout"),
             ("net.drop", "timeout.accept-queue-full"), "ordinary", about="peer"),
+    # A host without IPv6 tries it all the same: nothing is wrong with that.
+    Pattern(170, "peer-unreachable", "a peer's host cannot be reached",
+            r"EHOSTUNREACH\b|[Nn]o route to host\b", ("ehostunreach", "no route to host"),
+            ("net.host-unreachable", "net.reject"), about="peer", but=_IPV6),
+    Pattern(171, "network-unreachable", "there is no route to a peer",
+            # as is said at the boot of a host, too
+            r"ENETUNREACH\b|[Nn]etwork is unreachable\b", ("enetunreach", "network is unreachable"), ("net.no-route",),
+            "ordinary", about="peer", but=_IPV6),
     Pattern(101, "name-unknown", "a name is not found",
             r"ENOTFOUND\b|Name or service not known|no such host\b|nodename nor servname provided",
             ("enotfound", "name or service not known", "no such host", "nodename nor servname"), ("dns.nxdomain",),
@@ -106,8 +144,9 @@ APP = (
     Pattern(110, "app-out-of-memory", "a process gets no more memory",
             r"java\.lang\.OutOfMemoryError: |JavaScript heap out of memory|" + AT + r"MemoryError\b"
             r"|Allowed memory size of \d+ bytes exhausted|OutOfMemoryException\b|Cannot allocate memory\b"
-            r"|ENOMEM\b|std::bad_alloc\b|runtime: out of memory",
+            r"|GC overhead limit exceeded|Reached heap limit\b|ENOMEM\b|std::bad_alloc\b|runtime: out of memory",
             ("java.lang.outofmemoryerror", "javascript heap out of", "memoryerror", "allowed memory size of",
+             "gc overhead limit", "reached heap limit",
              "outofmemoryexception", "cannot allocate memory", "enomem", "std::bad_alloc", "runtime: out of memory"),
             ("host.memory-pressure",)),
     Pattern(112, "too-many-files", "a process has too many files open",
@@ -119,6 +158,14 @@ APP = (
             ("no space left on device", "enospc", "disk quota exceeded", "not enough space on the"),
             ("host.disk-full", "host.inode-full"), but=r"file watchers|inotify|\bAH\d+: header size",
             about="folder"),
+    Pattern(172, "file-system-read-only", "a filesystem is read-only",
+            r"EROFS\b|[Rr]ead-only file system\b", ("erofs", "read-only file system"), ("host.fs-readonly",),
+            about="folder", but=r"\berofs[:(]"),
+    # What a program needs for itself; of other files it says so each time it looks, and may live without them.
+    Pattern(173, "own-file-forbidden", "a process may not use a file of its own",
+            _forbidden(_OWN), _FORBIDDEN, ("host.permission-denied",), about="file", but=_NOT_FILES),
+    Pattern(174, "file-forbidden", "a process may not use a file",
+            _forbidden("/" + _PATH), _FORBIDDEN, ("host.permission-denied",), "ordinary", about="file", but=_NOT_FILES),
     Pattern(114, "address-taken", "the address to listen on is taken",
             r"EADDRINUSE\b|[Aa]ddress already in use|\[Errno 98\]",
             ("eaddrinuse", "address already in use", "[errno 98]"), ("svc.port-in-use",), about="address"),

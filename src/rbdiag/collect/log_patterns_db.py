@@ -186,9 +186,10 @@ DB = (
             r"|(?:[Tt]he|Index for|key file for) table '(?P<file2>[^']*#sql[^']*)'|#sql-temptable",
             ("full writing '", "#sql"), ("db.tmpdir-full",), about="file"),
     Pattern(38, "db-disk-full", "the database's disk is full",
-            _ERRNO + r"28\b|failed with error 28\b|Waiting for someone to free space",
-            (*_errno(28), "failed with error 28", "waiting for someone to free"),
-            ("db.disk-full", "host.inode-full", "db.tmpdir-full"), about="file"),
+            # that no inode is left is the last guess: nothing in these lines speaks for it
+            _ERRNO + r"28\b|failed with error 28\b|\[InnoDB\] Error number 28\b|Waiting for someone to free space",
+            (*_errno(28), "failed with error 28", "[innodb] error number 28", "waiting for someone to free"),
+            ("db.disk-full", "host.disk-full", "db.tmpdir-full", "host.inode-full"), about="file"),
     Pattern(37, "db-file-forbidden", "the database may not use a file",
             _ERRNO + r"13\b|data file '[^']+' must be writable|can't create PID file",
             (*_errno(13), "' must be writable", "can't create pid file"), ("db.datadir-permission",), about="file"),

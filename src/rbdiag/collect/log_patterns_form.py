@@ -26,7 +26,8 @@ class Pattern(NamedTuple):
     `about` names the group that holds what the line is about (or its namesakes with a 2 or 3; or two groups, joined by
     @), or a field that stands elsewhere in the line. `codes` is what it may speak for, the likeliest first. `but` is a
     second regex: a line that has it too says something else. `of_requests` says that it is meant for lines of access
-    logs, of which no other pattern speaks.
+    logs, of which no other pattern speaks. `of_host` says that the kernel or systemd writes it: from anybody else it
+    is a quotation.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Pattern(NamedTuple):
     but: str = ""
     least: Least = "warning"
     of_requests: bool = False
+    of_host: bool = False
     severity: Literal["", "warning", "critical"] = ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rbdiag.collect.log_patterns_form import Pattern
 
-HOST = (
+_THEIRS = (
     Pattern(118, "oom-cgroup", "the kernel kills at a group's memory limit",
             r"Memory cgroup out of memory: Kill(?:ed)? process \d+ \((?P<process>[^)]+)\)",
             ("memory cgroup out of memory",), ("host.oom-cgroup",), about="process", least="info"),
@@ -78,6 +78,10 @@ HOST = (
             r"(?:[Ss]tart\S*|[Ss]top\S*|State '\S+') (?:operation )?timed out\b"
             r"|Watchdog timeout \(limit",
             ("timed out", "watchdog timeout (limit"), ("svc.watchdog-killed",), about="unit", least="info"),
+)  # fmt: skip
+
+HOST = (
+    *(pattern._replace(of_host=True) for pattern in _THEIRS),
     # Beyond the catalogue: how others say that all is well from here on. What came before is history.
     Pattern(137, "unit-started", "a service has started",
             r"systemd(?:\[\d+\])?: Started (?P<unit>\S+\.service)\b", (": started ",), (), "start", about="unit",

@@ -19,7 +19,8 @@ _FIELDS: dict[str, tuple[tuple[bytes, bytes], ...]] = {
         (b"ort", rb"""(?i)\bport[ :=]+["']?(\d+)"""),
     ),
     "peer": (
-        (b"host='", rb"host='([^']+)', port=(\d+)"), (b"dial ", rb"dial (?:tcp|udp)\d? ([\w.:\[\]-]+?):? "),
+        (b"host='", rb"host='([^']+)', port=(\d+)"), (b"backend: ", rb"\bbackend: ([\w.:-]+)"),
+        (b"dial ", rb"dial (?:tcp|udp)\d? ([\w.:\[\]-]+?):? "),
         (b"('", rb"\('([\w.:-]+)', (\d+)\)"), (b"://", rb"""://(?:[^@/\s"']*@)?([\w.:-]+)"""),
         (b":", rb"(?<![\w.])(" + _ADDRESS + rb")\b"),
         (b"", rb"""(?i)\b(?:to|host|address|server)[ :=]+["']?([\w-]*[\d.][\w.-]*(?::\d+)?)(?=[\s"',;:)]|$)"""),
