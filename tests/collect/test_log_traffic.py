@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbdiag.collect.log_access import layout_of, seconds_of
+from rbdiag.collect.log_access import layout_among, layout_of, seconds_of
+from rbdiag.collect.log_counted import Counted, quantile
 from rbdiag.collect.log_paths import Paths, shape
 from rbdiag.collect.log_seek import Place
 from rbdiag.collect.log_sources import Wanted
-from rbdiag.collect.log_traffic import Counted, is_access, quantile, traffic
+from rbdiag.collect.log_traffic import is_access, traffic
 from rbdiag.collect.log_window import Block, Spans
 from rbdiag.deadline import Deadline
 from rbdiag.facts.logs import LogTraffic
 
+HOUR = 3600.0
 AT = b'10.0.0.1 - - [24/Nov/2026:10:00:00 +0000] "GET /a/1?x=2 HTTP/1.1" '
 # A line of each form, with the path, the status and the seconds it tells.
 FORMS = {
@@ -79,6 +82,20 @@ FORMS = {
     "gin": (
         b'[GIN] 2026/11/24 - 10:00:00 | 200 |     1.234ms |       127.0.0.1 | GET      "/a"', "/a 200 0.001234",
     ),
+    "fiber": (b"10:00:00 | 502 |   1.5ms |  10.0.0.9 | GET     | /a/1       | -", "/a/1 502 0.0015"),
+    "chi": (b'2026/11/24 10:00:00 "GET http://shop.test/a/1 HTTP/1.1" from 10.0.0.9:5512 - 500 12B in 1.2ms',
+            "http://shop.test/a/1 500 -"),
+    "morgan": (b"2026-11-24T10:00:00.123Z GET /a/1?x=2 500 12.1 ms - 12", "/a/1?x=2 500 0.0121"),
+    "morgan, coloured": (b"\x1b[0mGET /a/1 \x1b[31m500\x1b[0m 12.123 ms - 12\x1b[0m", "/a/1 500 0.012123"),
+    "a program's own words": (b"2026-11-24 10:00:00,123 INFO app.views GET /a/1 500 12ms", "/a/1 500 0.012"),
+    "Serilog": (b"[10:00:00 INF] HTTP GET /a/1 responded 500 in 12.3456 ms", "/a/1 500 0.0123456"),
+    "werkzeug": (b'127.0.0.1 - - [24/Nov/2026 10:00:00] "GET /a/1 HTTP/1.1" 500 -', "/a/1 500 -"),
+    "werkzeug, coloured": (
+        b'127.0.0.1 - - [24/Nov/2026 10:00:00] "\x1b[35m\x1b[1mGET /a/1 HTTP/1.1\x1b[0m" 500 -', "/a/1 500 -"),
+    "Django's log": (b'2026-11-24 10:00:00,123 ERROR django.server "GET /a/1 HTTP/1.1" 500 12', "/a/1 500 -"),
+    "PHP's server": (b"[Tue Nov 24 10:00:00 2026] 127.0.0.1:50000 [500]: GET /a/1", "/a/1 500 -"),
+    "logfmt": (b"level=info method=GET uri=/a/1 remote=10.0.0.9 status=500 duration=12.5ms", "/a/1 500 0.0125"),
+    "logfmt, status first": (b"time=10:00 status=500 method=GET path=/a/1", "/a/1 500 -"),
 }  # fmt: skip
 
 
@@ -108,6 +125,7 @@ OTHERS = {
     "an application's log": b'2026-11-24 10:00:00 INFO job 12 "GET it done" 200 ok',
     "JSON without requests": b'{"level":"error","msg":"no","status":500}',
     "an error log": b'2026/11/24 10:00:00 [error] 7#7: *1 connect() failed, request: "GET /a HTTP/1.1", upstream: ""',
+    "sizes behind a path": b"2026-11-24 10:00:00 INFO cache GET /a/%d 512 bytes",
     "a trace": b"\tat com.shop.A.b(A.java:200)",
     "nothing": b"",
 }
@@ -115,8 +133,23 @@ OTHERS = {
 
 @pytest.mark.parametrize("line", OTHERS.values(), ids=OTHERS)
 def test_what_is_no_access_log(line: bytes) -> None:
+    if b"512" in line:
+        lines = [line.replace(b"512", b"%d" % (n * 37 % 1000)) for n in range(100)]
+        assert layout_of(lines) is layout_among(lines) is None
+        return
     assert not is_access([line] * 40)
     assert not is_access([AT + b"200 5"] * 10 + [line or b"x"] * 20)
+
+
+@pytest.mark.parametrize(("line", "says"), FORMS.values(), ids=FORMS)
+def test_requests_between_other_lines(line: bytes, says: str) -> None:
+    others = [b"2026-11-24 10:00:00 INFO job %d done" % number for number in range(30)]
+    assert layout_of([line] * 10 + others) is None
+    assert layout_among([line] * 5 + others) is None
+    layout = layout_among([line] * 10 + others)
+    assert layout is not None
+    found = [hit for each in (line, *others) if (hit := layout.request.search(each)) is not None]
+    assert [f"{hit['path'].decode()} {hit['status'].decode()}" for hit in found] == [says.rpartition(" ")[0]]
 
 
 SHAPES = {
@@ -192,6 +225,123 @@ def test_the_numbers_are_exact(tmp_path: Path) -> None:
     assert now - 1800 <= fact.first_failed_at <= fact.last_failed_at <= now
 
 
+NOW = int(time.time())
+Answer = tuple[str, int, float]
+
+
+def logged(tmp_path: Path, answer: Callable[[float, int], Answer], line: str = "", a_minute: int = 20) -> LogTraffic:
+    """What is told of five hours of requests, the last of them the window; `answer` is of a minute before the end."""
+    line = line or '10.0.0.1 - - [{at}] "GET {path} HTTP/1.1" {status} 51 "-" "curl/8" {took:.3f}'
+    lines = []
+    for number in range(300 * a_minute):
+        ago = 300 - number / a_minute
+        path, status, took = answer(ago, number)
+        at = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(NOW - ago * 60))
+        iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - ago * 60))
+        lines.append(line.format(at=at, iso=iso, path=path, status=status, took=took, number=number))
+    (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
+    return read(tmp_path / "access.log", NOW - HOUR)
+
+
+def test_since_when_all_requests_fail(tmp_path: Path) -> None:
+    fact = logged(tmp_path, lambda ago, n: (f"/a/{n}", 502 if ago <= 3 or n % 400 == 0 else 200, 0.1))
+    failed, requests = fact.failed_lately
+    assert (failed, requests) == (60, 60)
+    assert fact.failed_lately_at == pytest.approx(NOW - 180, abs=4)
+    assert fact.newest[0] == fact.newest[1] >= 20
+    assert [bad for _, _, _, bad in fact.slices] == [3, 3, 3, 3]
+    assert fact.refused_lately == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "line", ['INFO:     10.0.0.9:5512 - "GET {path} HTTP/1.1" {status} Words', "GET {path} {status} 1 ms - 3"]
+)
+def test_since_when_they_fail_without_times(tmp_path: Path, line: str) -> None:
+    fact = logged(tmp_path, lambda ago, n: (f"/a/{n}", 500 if ago <= 15 else 200, 0.1), line)
+    assert fact.failed_lately == (300, 300)
+    assert fact.failed_lately_at is fact.covered is None
+
+
+def test_since_when_they_are_refused(tmp_path: Path) -> None:
+    fact = logged(tmp_path, lambda ago, n: ("/a", 401 if ago <= 20 else 404 if n % 50 == 0 else 200, 0.1))
+    assert fact.refused_lately == (400, 400, 401)
+    assert fact.refused_lately_at == pytest.approx(NOW - 1200, abs=4)
+
+
+def test_a_steady_share_of_failures_never_turns(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    fact = logged(
+        tmp_path, lambda ago, n: ("/a", 500 if rng.random() < 0.05 else 404 if rng.random() < 0.1 else 200, 0.1)
+    )
+    assert fact.failed_lately == (0, 0)
+    assert fact.refused_lately == (0, 0, 0)
+
+
+def test_one_path_that_fails(tmp_path: Path) -> None:
+    def answer(ago: float, n: int) -> Answer:
+        flaky, path = n % 10 == 3, "/pay" if n % 50 == 0 else "/flaky" if n % 10 == 3 else f"/o/{n}"
+        return path, 500 if (path == "/pay" and ago <= 25) or (flaky and n % 100 == 3) else 200, 0.1
+
+    fact = logged(tmp_path, answer, a_minute=40)
+    path, failed, requests, failed_before, before = fact.turned[0]
+    assert (path, failed, failed_before) == ("/pay", 20, 0)
+    assert failed <= requests <= failed + 4
+    assert before == pytest.approx(192, abs=2)
+
+
+def test_slow_answers_of_the_last_twenty_minutes(tmp_path: Path) -> None:
+    rng = random.Random(3)
+
+    def answer(ago: float, n: int) -> Answer:
+        search = n % 4 == 0
+        return "/search" if search else "/o", 200, rng.uniform(0.02, 0.12) * (30 if search and ago <= 20 else 1)
+
+    fact = logged(tmp_path, answer)
+    assert [p95 is not None and p95 > 1 for p95 in fact.p95_sixths] == [True, True, False, False, False, False]
+    assert all(p95 == pytest.approx(0.115, rel=0.05) for p95 in fact.p95_slices)
+    ((path, p95, p95_before, p50, p50_before, requests),) = fact.slower
+    assert path == "/search"
+    assert requests == pytest.approx(100, abs=2)
+    assert p95 == pytest.approx(3.45, rel=0.1)
+    assert p95_before == pytest.approx(0.115, rel=0.1)
+    assert p50 / p50_before == pytest.approx(30, rel=0.2)
+
+
+def test_requests_between_the_lines_of_an_application(tmp_path: Path) -> None:
+    line = "{iso} INFO job {number} done\n{iso} INFO app.views GET {path} {status} 12ms\n{iso} DEBUG {number} rows"
+    fact = logged(tmp_path, lambda ago, n: ("/a", 500 if ago <= 20 else 200, 0.1), line)
+    assert fact.subject == f"requests in {tmp_path}/access.log"
+    assert fact.log == f"{tmp_path}/access.log"
+    assert fact.failed_lately == (400, 400)
+
+
+def test_fields_named_at_the_beginning_of_a_file(tmp_path: Path) -> None:
+    rows = [
+        "#Software: Microsoft Internet Information Services 10.0",
+        "#Fields: date time cs-method cs-uri-stem sc-status time-taken",
+    ]
+    for ago in range(20_000, 0, -2):
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(NOW - ago))
+        rows.append(f"{at} GET /a {500 if ago < 600 else 200} 15")
+    (tmp_path / "u_ex.log").write_text("\r\n".join(rows) + "\r\n")
+    fact = read(tmp_path / "u_ex.log", NOW - HOUR)
+    assert fact.failed_lately == (299, 299)
+    assert fact.p95 == pytest.approx(0.015, rel=0.02)
+
+
+def test_requests_that_cease(tmp_path: Path) -> None:
+    fact = logged(tmp_path, lambda ago, n: ("/a", 200, 0.1))
+    assert fact.end is not None
+    assert fact.end[0] == pytest.approx(600, abs=30)
+    assert fact.end[1] == pytest.approx(200, abs=12)
+    assert all(n / seconds == pytest.approx(20 / 60, rel=0.02) for seconds, n, _, _ in fact.slices)
+    few = (tmp_path / "access.log").read_text().split("\n")[:-260]
+    (tmp_path / "access.log").write_text("\n".join(few) + "\n")
+    ceased = read(tmp_path / "access.log", NOW - HOUR).end
+    assert ceased is not None
+    assert ceased[1] == 0
+
+
 def test_a_log_of_something_else_has_no_traffic(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_text("2026-11-24 10:00:00 INFO fine\n" * 500)
@@ -227,7 +377,9 @@ def test_any_bytes_are_read(form: str, junk: list[bytes]) -> None:
     assert sum(counted.statuses[0].values()) >= 1
 
 
-@pytest.mark.parametrize("unit", [b'"', b" ", b'" "', b"1.0 ", b'"GET /', b"=1", b"- ", b'"status":'], ids=repr)
+@pytest.mark.parametrize(
+    "unit", [b'"', b" ", b'" "', b"1.0 ", b'"GET /', b"=1", b"- ", b'"status":', b" path=/a"], ids=repr
+)
 def test_a_long_line_takes_no_long_time(unit: bytes) -> None:
     for line, _ in FORMS.values():
         layout = layout_of([line] * 40)

@@ -110,6 +110,27 @@ def traffic(
     return replace(fact, **changes)
 
 
+def lately(failed: int, requests: int, ago: float, **changes: Any) -> LogTraffic:
+    """Forty requests a minute, of which none failed until so many seconds ago."""
+    since = {
+        "failed_lately": (failed, requests),
+        "failed_lately_at": NOW - ago,
+        "first_failed_at": NOW - ago,
+        "newest": (failed, requests),
+    }
+    return traffic(failed, 2400, 0, 9600, **(since | changes))  # fmt: skip
+
+
+def refusing(status: int, count: int, since: int, ago: float, **changes: Any) -> LogTraffic:
+    """Forty requests a minute; since so many seconds ago so many of so many are refused."""
+    usual = {
+        "statuses": ((200, 2400 - count), (status, count)), "before": ((200, 9400), (404, 200)),
+        "refused_lately": (count, since, status), "refused_lately_at": NOW - ago, "slices": ((HOUR, 2400, 50, 0),) * 4,
+        "failing": (), "first_failed_at": None, "last_failed_at": None,
+    }  # fmt: skip
+    return replace(traffic(0, 2400, 0, 9600), **(usual | changes))
+
+
 def world(*facts: Fact | list[Any]) -> Facts:
     """These facts, with a window for each log that has none."""
     flat = [f for fact in facts for f in (fact if isinstance(fact, list) else [fact])]

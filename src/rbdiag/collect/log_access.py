@@ -8,6 +8,7 @@ times: small whole numbers may be seconds (%T), milliseconds, or something else.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -28,20 +29,24 @@ _METHOD = (
     rb"(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|PROPPATCH|REPORT|MKCOL|MOVE|COPY|LOCK|UNLOCK"
     rb"|PURGE|SEARCH|QUERY|PRI)"
 )
-_REQUEST = re.compile(rb'"' + _METHOD + rb" (?:/|\*|https?://|[\w.-]+:\d)")
+_REQUEST = re.compile(rb'"(?:\x1b\[[\d;]{0,12}m)*' + _METHOD + rb" (?:/|\*|https?://|[\w.-]+:\d)")
 # So many of a log's lines must be requests; so many of a sample are looked at; no line is looked at further than this.
 _MOSTLY, _SAMPLE, _LINE = 0.8, 400, 8192
 
 # A number, perhaps with its unit, as Go writes durations.
 _AMOUNT = rb"\d+(?:\.\d+)?(?:[eE]-?\d+)?(?:(?:[mun]|\xc2\xb5|\xce\xbc)?s(?![\w]))?"
+# What colours a terminal, which some write into their files.
+_COLOUR = rb"(?:\x1b\[[\d;]{0,12}m)*"
 _STATUS = rb"(?P<status>[1-5]\d\d)"
 _URL = rb'(?P<path>[^\s"\\]{0,2000})'
 # A request line in quotes, also what is none (a TLS greeting to a plain port), then the status.
 _QUOTED = (
-    rb'"(?:[A-Z]{3,12} ' + _URL + rb'[^"\n]{0,6000}|[^"\n]{0,6000})"[ ,]{1,2}(?:HTTP/[\d.]{1,3} )?'
-    + _STATUS + rb"(?=[ ,\n\r]|$)"
+    b'"' + _COLOUR + b"(?:[A-Z]{3,12} " + _URL + rb'[^"\n]{0,6000}|[^"\n]{0,6000})"'
+    rb"(?:[ ,]{1,2}| from \S{1,80} - )(?:HTTP/[\d.]{1,3} )?" + _STATUS + rb"(?=[ ,\n\r]|$)"
 )  # fmt: skip
 _TEXT = rb'"[^"\n]*"'
+# The first of a kind in a line, and no other is tried: lines may hold a thousand. The group is closed behind it.
+_FIRST = rb"^(?>[^\n]{0,4000}?"
 # Forms with a time at a place of their own; _UNITS says in which unit it is.
 _PLAIN: tuple[tuple[str, bytes], ...] = (
     # the third of five timers is the answer's, the last is all; then status, bytes, captures, "request"
@@ -55,12 +60,37 @@ _PLAIN: tuple[tuple[str, bytes], ...] = (
               rb'(?:\S+ \S+ (?:"[^"\n]*" )?)?\d+ \d+ (?P<time>\d+) (?:\d+|-) "'),
     # a request's number, router, server, duration
     ("Traefik", _QUOTED + rb" \d+ " + _TEXT + b" " + _TEXT + rb" \d+ " + _TEXT + b" " + _TEXT + rb" (?P<time>\d+)ms"),
-    ("router", rb'\bpath="?' + _URL + rb'"?[^\n]{0,2000}? service=(?P<time>\d+)ms status=' + _STATUS),
+    ("router", _FIRST + rb'\bpath="?' + _URL + rb')"?[^\n]{0,2000}? service=(?P<time>\d+)ms status=' + _STATUS),
     ("Gin", rb"\[GIN\] [^\n|]{1,60}\|[^\n|]{0,12}?" + _STATUS + rb"[^\n|]{0,12}\|\s*(?P<time>" + _AMOUNT + rb")\s*\|"
             rb'[^\n|]{0,80}\|[^\n"]{0,40}"' + _URL),
-    ("Rails", rb"\bpath=" + _URL + rb"(?:[^\n]{0,2000}?) status=" + _STATUS
+    ("Rails", _FIRST + rb"\bpath=" + _URL + rb")[^\n]{0,2000}? status=" + _STATUS
               + rb"(?:[^\n]{0,500}? duration=(?P<time>[\d.]+))?"),
 )  # fmt: skip
+_DURATIONS = b"duration|elapsed|took|latency|time|request_time|response_time"
+# Lines in which programs tell their own requests: no quotes, often other lines between them. A time there has its unit.
+_WITH_UNIT = rb"(?P<time>\d+(?:\.\d+)? ?(?:[mun]|\xc2\xb5|\xce\xbc)?s)(?!\w)"
+_BARE = rb"(?P<path>(?:https?://[^\s/\"]{1,200})?/[^\s\"\\]{0,2000})"
+_TOLD: tuple[tuple[str, bytes], ...] = (
+    # morgan, Serilog, and whoever writes METHOD PATH STATUS
+    ("program", rb"(?:^|[\s\]|:\x22'=]|\x1b\[[\d;]{0,12}m)" + _METHOD + rb'[ \t]+"?' + _BARE
+                + rb'(?: HTTP/[\d.]{1,3})?"?' + _COLOUR + rb"(?:[ \t,:;|-]|->|=>|\xe2\x86\x92){1,4}"
+                rb"(?:(?:responded|returned|completed|finished|with|status|code|HTTP/[\d.]{1,3})[=: ]{1,2}){0,3}"
+                + _COLOUR + _STATUS + rb"(?=[\s,;|)\]\x1b]|$)(?:[^\n]{0,60}?[\s(=|]" + _WITH_UNIT + b")?"),
+    ("table", rb"\|[ \t]*" + _COLOUR + rb"[ \t]*" + _STATUS + rb"[ \t]*" + _COLOUR + rb"[ \t]*\|[ \t]*" + _WITH_UNIT
+              + rb"[ \t]*\|[^\n|]{0,80}\|[^\n|]{0,20}?" + _METHOD + rb'[^\n"/]{0,20}"?' + _BARE),
+    ("status first", rb"\[" + _STATUS + rb"\]:? " + _METHOD + rb" " + _BARE),
+    ("key=value", _FIRST + rb"\bstatus(?:_code)?=\x22?" + _STATUS + rb")\b"
+                  rb"[^\n]{0,2000}?\b(?:path|uri|url)=\x22?" + _BARE),
+    ("key=value", _FIRST + rb"\b(?:path|uri|url)=\x22?" + _BARE
+                  + rb")\x22?[^\n]{0,2000}?\b(?:status|status_code|code)=\x22?" + _STATUS + rb"\b"
+                  rb"(?:[^\n]{0,500}?\b(?:" + _DURATIONS + rb")=\x22?" + _WITH_UNIT + b")?"),
+)  # fmt: skip
+_STATUSES = frozenset((
+    *range(100, 104), *range(200, 209), 218, 226, *range(300, 309), *range(400, 432), 440, 444, *range(449, 452),
+    *range(460, 465), *range(494, 500), *range(500, 512), *range(520, 531), 561, 598, 599,
+))  # fmt: skip
+# Of a log of other lines so many must be requests.
+_PARTLY, _FEWEST = 0.2, 5
 _UNITS = {
     "Gin": 1.0,
     "HAProxy": 1e-3,
@@ -112,8 +142,8 @@ _FIXED = {"Duration": 1e-9, "event.duration": 1e-9, "durationNano": 1e-9, "respo
 def layout_of(lines: Iterable[bytes]) -> Layout | None:
     """How this log writes requests, if nearly all of these lines are requests; else None."""
     sample = [line[:_LINE].rstrip(b"\r") for line, _ in zip(lines, range(4 * _SAMPLE), strict=False) if line.strip()]
-    if fields := next((line for line in sample if line.startswith(b"#Fields: ")), None):
-        return _w3c(fields)
+    if fields := next((line for line in reversed(sample) if line.startswith(b"#Fields: ")), None):
+        return _w3c(fields, any(line.startswith(b"#Software: Microsoft") for line in sample))
     sample = [line for line in sample if not line.startswith(b"#")][-_SAMPLE:]
     if not sample:
         return None
@@ -125,7 +155,36 @@ def layout_of(lines: Iterable[bytes]) -> Layout | None:
             return Layout(name, pattern, _UNITS[name])
     if _mostly(_REQUEST, sample) and _mostly(_compiled(_QUOTED), sample):
         return _quoted(sample)
-    return None
+    return next((layout for layout in _programs() if _tells(layout, sample, _MOSTLY)), None)
+
+
+def layout_among(lines: Iterable[bytes]) -> Layout | None:
+    """How a log of other lines writes requests among them, if they are a fifth of its records; else None."""
+    sample = [line[:_LINE].rstrip(b"\r") for line, _ in zip(lines, range(4 * _SAMPLE), strict=False) if line.strip()]
+    sample = [line for line in sample if not line[:1].isspace() and not line.startswith(b"#")][-_SAMPLE:]
+    least = max(_FEWEST, math.ceil(_PARTLY * len(sample)))
+    json = [line for line in sample if _JSON_STATUS.search(line) and _JSON_PATH.search(line)]
+    if len(json) >= least:
+        return _json(json)
+    for name, regex in _PLAIN:
+        pattern = re.compile(b"(?m)" + regex)
+        if sum(pattern.search(line) is not None for line in sample) >= least:
+            return Layout(name, pattern, _UNITS[name])
+    found = [line for line in sample if _REQUEST.search(line) and _compiled(_QUOTED).search(line)]
+    if len(found) >= least:
+        return _quoted(found)
+    share = least / max(1, len(sample))
+    return next((layout for layout in _programs() if _tells(layout, sample, share)), None)
+
+
+def _tells(layout: Layout, sample: Sequence[bytes], share: float) -> bool:
+    """Whether so many lines tell requests so, and the numbers are statuses: of sizes most would be none."""
+    found = [int(hit["status"]) for line in sample if (hit := layout.request.search(line)) is not None]
+    return len(found) >= share * len(sample) and sum(s in _STATUSES for s in found) >= 0.95 * len(found)
+
+
+def _programs() -> list[Layout]:
+    return [Layout(name, _compiled(regex), 1.0 if b"<time>" in regex else None) for name, regex in _TOLD]
 
 
 def is_access(lines: Sequence[bytes]) -> bool:
@@ -218,15 +277,16 @@ def seconds_of(amount: bytes, unit: float) -> float:
     return float(number) * ((_SECONDS.get(own.decode("utf-8", "replace")) or unit) if own else unit)
 
 
-def _w3c(fields: bytes) -> Layout | None:
+def _w3c(fields: bytes, microsofts: bool) -> Layout | None:
     """IIS and others of the W3C's form: a line of field names, values between blanks."""
     names = fields.removeprefix(b"#Fields: ").split()
     values = {b"cs-uri-stem": rb"(?P<path>\S+)", b"sc-status": _STATUS, b"time-taken": rb"(?P<time>[\d.]+)"}
     if not {b"cs-uri-stem", b"sc-status"} <= set(names):
         return None
     regex = b"^(?!#)" + b" ".join(values.get(name, rb"\S+") for name in names) + rb"\s*$"
+    timed = b"time-taken" in names and (microsofts or b"sc-win32-status" in names)
     # IIS, which alone has Windows' status, writes milliseconds; of others the form's seconds are not certain
-    return Layout("W3C", _compiled(regex), 1e-3 if {b"time-taken", b"sc-win32-status"} <= set(names) else None)
+    return Layout("W3C", _compiled(regex), 1e-3 if timed else None)
 
 
 def _unit(key: bytes, values: Sequence[bytes], unit: bytes) -> float | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rbdiag.collect.log_access import Layout, is_access, layout_of, seconds_of
-from rbdiag.collect.log_paths import Paths
+from rbdiag.collect.log_access import is_access, layout_among, layout_of
+from rbdiag.collect.log_counted import LEAST, Counted, quantile
+from rbdiag.collect.log_paths import COARSE, Paths
+from rbdiag.collect.log_turns import PIECES, SIXTHS, Piece, edges, turn_of
 from rbdiag.deadline import Deadline, OutOfTime
 from rbdiag.facts.logs import LogTraffic
 from rbdiag.model import CannotLook, Fact, Gap
@@ -19,81 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["is_access", "layout_of", "traffic"]
 
-# Times are counted in buckets of which each is 2 % wider than the one before: so no quantile is off by more than 1 %.
-_GROWTH = math.log(1.02)
-# So many paths are told, and of fewer requests no time is.
-_TOLD, _LEAST = 10, 20
+# So many paths are told.
+_TOLD = 10
 # What is looked at to tell what a log is: so much of its newest block.
-_SAMPLE = 128 << 10
-
-
-class Counted:
-    """The requests of one access log, counted block by block, the newest first."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        groups = layout.request.groupindex
-        self._at = (groups["path"], groups["status"], groups["time"])
-        self._buckets: dict[bytes, int | None] = {}
-        self.paths = Paths()
-        self.statuses: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.times: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.first_failed: Place | None = None
-        self.last_failed: Place | None = None
-
-    def add(self, block: Block) -> None:
-        """Count the requests of a block."""
-        before = block.zone > 0
-        statuses: dict[bytes, int] = {}
-        times = self.times[before]
-        known, timed, add = self._buckets, self._layout.seconds is not None, self.paths.add
-        path_at, status_at, time_at = self._at
-        failed_at: list[int] = []
-        for found in self._layout.request.finditer(block.data):
-            path, status, took = found.group(path_at, status_at, time_at)
-            statuses[status] = statuses.get(status, 0) + 1
-            bucket = None
-            if timed and took:
-                bucket = known[took] if took in known else self._bucket(took)
-                if bucket is not None:
-                    times[bucket] = times.get(bucket, 0) + 1
-            if before:
-                continue
-            failed = status[0] == 0x35  # "5"
-            if failed:
-                failed_at[1:] = [found.start()]
-            add(path or b"", failed, bucket)
-        counts = self.statuses[before]
-        for word, count in statuses.items():
-            counts[int(word)] = counts.get(int(word), 0) + count
-        if failed_at:
-            places = [block.place._replace(offset=block.place.offset + at) for at in (failed_at[0], failed_at[-1])]
-            self.first_failed = places[0]
-            self.last_failed = self.last_failed or places[-1]
-
-    def _bucket(self, took: bytes) -> int | None:
-        if len(self._buckets) >= 50_000:
-            self._buckets.clear()
-        seconds = seconds_of(took, self._layout.seconds or 0.0)
-        # a server that has not waited writes 0, one that was not asked a negative number
-        told = seconds >= 0 and math.isfinite(seconds)
-        bucket = math.floor(math.log(max(seconds, 1e-6)) / _GROWTH) if told else None
-        self._buckets[took] = bucket
-        return bucket
-
-
-def quantile(times: dict[int, int], share: float) -> float | None:
-    """The time that this share of requests did not exceed, in seconds; None of too few."""
-    total = sum(times.values())
-    if total < _LEAST:
-        return None
-    rank, below = math.ceil(share * total), 0
-    for bucket in sorted(times):
-        below += times[bucket]
-        if below >= rank:
-            seconds = math.exp((bucket + 0.5) * _GROWTH)
-            return 0.0 if seconds < 2e-6 else float(f"{seconds:.4g}")
-    raise AssertionError("unreachable")
+_SAMPLE, _HEAD = 128 << 10, 8 << 10
+# A sixth of the window has a time, the newest requests a share, a path a change, from so many requests on.
+_TIMED, _NEWEST, _CHANGED = 50, 20, 10
 
 
 def traffic(spans: Spans, deadline: Deadline) -> Iterator[Fact]:
@@ -105,21 +37,24 @@ def traffic(spans: Spans, deadline: Deadline) -> Iterator[Fact]:
     for number, span in enumerate(spans.all):
         reading = span.read(deadline, 0.8 / (len(spans.all) - number))
         counted: Counted | None = None
-        late = False
+        late, name = False, span.name
         try:
             for block in reading:
                 deadline.left()
                 if counted is None:
-                    layout = layout_of(_sample(block.data))
+                    sample = _sample(span, block)
+                    layout = layout_of(sample)
+                    if layout is None and (layout := layout_among(sample)) is not None:
+                        name = f"requests in {span.name}"
                     if layout is None:
                         break
-                    counted = Counted(layout)
+                    counted = Counted(layout, edges(span), len(span.bounds) - 2)
                 counted.add(block)
         except OutOfTime:
             late = True
         if counted is None:
             continue
-        yield _fact(span, counted, reading.zones)
+        yield _fact(name, span, counted, reading.zones)
         if (gap := reading.gap()) is not None:
             gaps.append(gap)
         elif late:
@@ -129,29 +64,95 @@ def traffic(spans: Spans, deadline: Deadline) -> Iterator[Fact]:
         raise CannotLook(gaps[0])
 
 
-def _sample(data: bytes) -> Sequence[bytes]:
-    """Lines of a block's beginning and end, with the line of field names that some forms have."""
+def _sample(span: Span, block: Block) -> Sequence[bytes]:
+    """Lines of a block's beginning and end, with the line of field names that some forms have at a file's beginning."""
+    head = span.parts[block.place.part].read(0, _HEAD).split(b"\n") if block.place.offset else []
+    fields, data = [line for line in head if line.startswith((b"#Fields: ", b"#Software: "))], block.data
     lines = data[:_SAMPLE].split(b"\n")
     if len(data) <= _SAMPLE:
-        return lines
-    return [*lines[:-1][:200], *data[-_SAMPLE:].split(b"\n")[1:][-400:]]
+        return [*fields, *lines]
+    return [*fields, *lines[:-1][:200], *data[-_SAMPLE:].split(b"\n")[1:][-400:]]
 
 
-def _fact(span: Span, counted: Counted, zones: Sequence[float]) -> LogTraffic:
-    inside, before = counted.statuses
-    timed = [(path, quantile(times, 0.95), sum(times.values())) for path, times in counted.paths.timed(_LEAST)]
+def _fact(name: str, span: Span, counted: Counted, zones: Sequence[float]) -> LogTraffic:
+    inside, before = counted.statuses[0], _sum(counted.statuses[1:])
+    timed = [(path, quantile(times, 0.95), sum(times.values())) for path, times in counted.paths.timed(LEAST)]
     slow = sorted(((path, p95, n) for path, p95, n in timed if p95), key=lambda row: (-row[1], row[0]))
+    failed, refused = counted.turn("failed"), counted.turn("refused")
+    whole, sixth = span.seconds is not None and zones[0] == span.seconds, PIECES // SIXTHS
     return LogTraffic(
-        subject=span.name, requests=sum(inside.values()), requests_before=sum(before.values()),
+        subject=name, requests=sum(inside.values()), requests_before=sum(before.values()),
         covered=zones[0] if span.seconds is not None else None,
         covered_before=sum(zones[1:]) if span.seconds is not None and span.slices else None,
         statuses=tuple(sorted(inside.items())), before=tuple(sorted(before.items())),
         failing=tuple((_plain(path), failed, n) for path, failed, n in counted.paths.failing(_TOLD)),
         slow=tuple((_plain(path), p95, n) for path, p95, n in slow[:_TOLD]),
         p50=quantile(counted.times[0], 0.5), p95=quantile(counted.times[0], 0.95), p99=quantile(counted.times[0], 0.99),
-        p95_before=quantile(counted.times[1], 0.95), first_failed_at=_at(span, counted.first_failed),
+        p95_before=quantile(_sum(counted.times[1:]), 0.95), first_failed_at=_at(span, counted.first_failed),
         last_failed_at=_at(span, counted.last_failed),
+        failed_lately=(failed.failed, failed.requests) if failed else (0, 0),
+        failed_lately_at=_at(span, failed and failed.first),
+        refused_lately=(refused.failed, refused.requests, _usual(inside)) if refused else (0, 0, 0),
+        refused_lately_at=_at(span, refused and refused.first), newest=_newest(counted.pieces),
+        slices=tuple(
+            (seconds, sum(counted.statuses[zone].values()), counted.family(zone, 4), counted.family(zone, 5))
+            for zone, seconds in enumerate(zones[1:], 1) if seconds > 0
+        ),
+        end=(zones[0] / SIXTHS, sum(p.requests for p in counted.pieces[:sixth])) if whole else None,
+        turned=_turned(counted.paths), slower=_slower(counted.paths),
+        p95_sixths=tuple(quantile(times, 0.95, _TIMED) for times in counted.recent),
+        p95_slices=tuple(quantile(times, 0.95) for times in counted.times[1:]),
     )  # fmt: skip
+
+
+def _sum(counts: Iterable[dict[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for of_one in counts:
+        for key, count in of_one.items():
+            total[key] = total.get(key, 0) + count
+    return total
+
+
+def _usual(statuses: dict[int, int]) -> int:
+    """The status of most of the answers of 4xx."""
+    return max((status for status in statuses if status // 100 == 4), key=lambda status: statuses[status], default=0)
+
+
+def _newest(pieces: Sequence[Piece]) -> tuple[int, int]:
+    failed = requests = 0
+    for piece in pieces:
+        failed, requests = failed + piece.failed.count, requests + piece.requests
+        if requests >= _NEWEST:
+            break
+    return failed, requests
+
+
+def _turned(paths: Paths) -> tuple[tuple[str, int, int, int, int], ...]:
+    """The paths of which more fail than before, the worst first."""
+    found: list[tuple[str, int, int, int, int]] = []
+    for path, row in paths.each():
+        if row.failed < _CHANGED or row.failed_before * row.requests >= row.failed * row.before:
+            continue
+        sixths = list(zip(row.sixths[1::2], row.sixths[::2], strict=True))
+        turn = turn_of([(bad, n, n) for bad, n in sixths], (row.failed_before, row.before), [None] * SIXTHS)
+        since = (turn.failed, turn.requests) if turn else (row.failed, row.requests)
+        found.append((_plain(path), *since, row.failed_before, row.before))
+    return tuple(sorted(found, key=lambda row: (-row[1], -row[1] / row[2], row[0]))[:_TOLD])
+
+
+def _slower(paths: Paths) -> tuple[tuple[str, float, float, float, float, int], ...]:
+    """The paths that answer far more slowly than before, those with the most requests first."""
+    found = []
+    for path, row in paths.each():
+        if sum(row.times_before.values()) < 2 * _TIMED:
+            continue
+        told = [
+            quantile(times, share, LEAST, COARSE) for share in (0.95, 0.5) for times in (row.recent, row.times_before)
+        ]
+        p95, p95_before, p50, p50_before = (value or 0.0 for value in told)
+        if p95 > 2 * p95_before:
+            found.append((_plain(path), p95, p95_before, p50, p50_before, sum(row.recent.values())))
+    return tuple(sorted(found, key=lambda row: (-row[5], row[0]))[:_TOLD])
 
 
 def _plain(path: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from shlex import quote
 
-from rbdiag.diagnose import log_news, log_said, log_steps, log_view, log_words
+from rbdiag.diagnose import log_news, log_said, log_shares, log_steps, log_view, log_words
 from rbdiag.diagnose.log_view import Rate
 from rbdiag.facts import percent, span
 from rbdiag.facts.logs import LogTemplate, LogTrace, LogTraffic, LogWindow
@@ -16,22 +16,18 @@ from rbdiag.model import Confidence, Facts, Finding, Severity, Spec, Step
 _GREW = 1.5
 # ... as far as they keep within twice that.
 _ALIKE = 2.0
-# Failing answers: a part of all that users notice, and enough of them not to be one unlucky client.
-_FAILING, _FAILED = 0.01, 5
-_MOST, _ALWAYS = 0.5, 0.05
-_ALONE_SHARE, _ALONE_COUNT = 0.2, 10
-# Slow answers: twice as slow as before, so slow that a person notices, and enough of them for a 95th percentile.
-_SLOWER, _NOTICED, _ENOUGH = 2.0, 0.5, 100
 _MINUTE = 60.0
 ERROR_BURST = Spec(
     code="logs.error-burst",
     title="errors became much more frequent",
     severity=Severity.WARNING,
-    meaning="An error that was there before is written far more often; or a larger part of the requests is answered with HTTP 5xx. Slow "
-    "answers, where the log has their times, are told as a note.",
+    meaning="An error that was there before is written far more often; or a larger part of the requests is answered with HTTP 5xx, of all "
+    "or of one path; or nearly all are refused with 4xx; or answers, where the log has their times, became slow. That requests ceased is "
+    "told as a note.",
     told="Three times the rate before, or more, and more than chance makes of small counts. HTTP 5xx: the part of the answers against "
-    "that of the baseline, with the same test, and one in a hundred at least. Slow: the time within which 95 % are answered, twice as long "
-    "as before and half a second or more.",
+    "that of the baseline, with the same test, and one in a hundred at least; since it began, or of one path, from half of ten requests on. "
+    "4xx: half of the requests, where those who were served no longer are. Slow: the time within which 95 % are answered, three times as "
+    "long as before and 0.2 s more.",
     not_to_be_taken_for="traffic that grew alike; the rhythm of a day; a log whose level was raised by a change.",
     resolution=(
         "see when it turned, and what changed then",
@@ -104,48 +100,49 @@ def failing_answers(facts: Facts) -> Iterator[Finding]:
     windows = log_view.windows(facts)
     explained = {id(fact) for one in log_said.said(facts) for fact in one.joined}
     for traffic in facts.of(LogTraffic):
+        window = windows.get(traffic.log)
         if id(traffic) in explained:
             continue  # what makes them fail is told, and these stand with it
-        window = windows.get(traffic.subject)
-        severity = _failing(traffic, window)
-        if severity is None:
-            continue
-        share, before = traffic.share(5), traffic.share(5, before=True)
-        rest = f"; {percent(before)} before" if traffic.requests_before else ""
-        worst = f", most of them of {traffic.failing[0][0]}" if traffic.failing else ""
-        yield Finding(
-            ERROR_BURST, log_news.beside(severity, window), Confidence.LIKELY, traffic.subject,
-            f"{log_words.speaker(traffic.subject, '', window)}: HTTP 5xx for {percent(share)} of {traffic.requests:,} requests{worst}{rest}",
-            evidence=(traffic,), resolution=tuple(_look_at_failing(traffic, window)), about=log_news.about(traffic.subject, window), impact=share,
-        )  # fmt: skip
+        share, path = log_shares.failing(traffic, window), traffic.failing[0][0] if traffic.failing else ""
+        alone = log_shares.failing_path(traffic, window)
+        if alone is not None and (share is None or share.severity < alone[1].severity):
+            path, of_path = alone
+            yield _failing(traffic, window, of_path, f"HTTP 5xx for {_of_all(of_path)} of {path}", path)
+        elif share is not None:
+            worst = f", most of them of {path}" if path else ""
+            yield _failing(traffic, window, share, f"HTTP 5xx for {_of_all(share)}{worst}", path)
 
 
-def _failing(traffic: LogTraffic, window: LogWindow | None) -> Severity | None:
-    """How bad the answers of 5xx are; None where they are few, or what they always were."""
-    share, before = traffic.share(5), traffic.share(5, before=True)
-    failed = round(share * traffic.requests)
-    if share < _FAILING or failed < _FAILED:
-        return None
-    # Exposure is requests, not time: that traffic grew alike makes no more failures of a hundred.
-    risen = Rate(failed, round(before * traffic.requests_before), traffic.requests, traffic.requests_before).risen
-    if traffic.requests_before == 0:
-        risen = share >= _ALONE_SHARE and failed >= _ALONE_COUNT
-    if log_view.is_over(traffic.last_failed_at, window):
-        return Severity.NOTE if risen or share >= _ALWAYS else None
-    if share >= _MOST and failed >= _ALONE_COUNT:
-        return Severity.CRITICAL if risen else Severity.WARNING
-    if risen:
-        return Severity.WARNING
-    return Severity.NOTE if share >= _ALWAYS else None
+def refused_requests(facts: Facts) -> Iterator[Finding]:
+    windows = log_view.windows(facts)
+    for traffic in facts.of(LogTraffic):
+        window = windows.get(traffic.log)
+        if (share := log_shares.refused(traffic, window)) is not None:
+            yield _failing(traffic, window, share, f"HTTP {traffic.refused_lately[2]} for {_of_all(share)}", "")
 
 
-def _look_at_failing(traffic: LogTraffic, window: LogWindow | None) -> Iterator[Step]:
-    path = traffic.failing[0][0] if traffic.failing else ""
+def _failing(traffic: LogTraffic, window: LogWindow | None, share: log_shares.Share, what: str, path: str) -> Finding:
+    before = "" if share.before is None else f"; {percent(share.before)} before"
+    return Finding(
+        ERROR_BURST, log_news.beside(share.severity, window), Confidence.LIKELY, traffic.log,
+        f"{log_words.speaker(traffic.log, '', window)}: {what}{before}",
+        evidence=(traffic,), resolution=tuple(_look_at_failing(traffic, window, path)),
+        about=log_news.about(traffic.log, window), impact=share.part,
+    )  # fmt: skip
+
+
+def _of_all(share: log_shares.Share) -> str:
+    """`100 % of the 114 requests of the last 3 min`."""
+    if not share.turned:
+        return f"{percent(share.part)} of {share.requests:,} requests"
+    when = f"of the last {span(share.lasting)}" if share.lasting is not None else "at its end"
+    return f"{percent(share.part)} of the {share.requests:,} requests {when}"
+
+
+def _look_at_failing(traffic: LogTraffic, window: LogWindow | None, path: str) -> Iterator[Step]:
     plain = max(re.split(r"[*\s]", path), key=len)
     yield from (
-        log_words.read_lines(window, traffic.subject, "")
-        if len(plain) < 2
-        else _of_path(traffic.subject, plain, window)
+        log_words.read_lines(window, traffic.log, "") if len(plain) < 2 else _of_path(traffic.log, plain, window)
     )
     yield Step("see what the service behind it says at that time: rbdiag logs with its log, too")
     yield from log_steps.by_the_catalogue(ERROR_BURST)
@@ -166,18 +163,32 @@ def _of_path(log_name: str, path: str, window: LogWindow | None) -> Iterator[Ste
 def slow_answers(facts: Facts) -> Iterator[Finding]:
     windows = log_view.windows(facts)
     for traffic in facts.of(LogTraffic):
-        now, before = traffic.p95, traffic.p95_before
-        if now is None or before is None or min(traffic.requests, traffic.requests_before) < _ENOUGH:
+        if (slow := log_shares.slow(traffic)) is None:
             continue
-        if now < _NOTICED or now < _SLOWER * before:
-            continue
-        window = windows.get(traffic.subject)
-        worst = f"; the slowest is {traffic.slow[0][0]}" if traffic.slow else ""
+        window = windows.get(traffic.log)
+        worst = f"; the slowest is {traffic.slow[0][0]}" if traffic.slow and not slow.path else ""
+        whose = f"answers to {slow.path}" if slow.path else "answers"
         yield Finding(
-            ERROR_BURST, Severity.NOTE, Confidence.LIKELY, traffic.subject,
-            f"{log_words.speaker(traffic.subject, '', window)}: answers are slow: 95 % within {span(now)}, {span(before)} before{worst}",
-            evidence=(traffic,), about=log_news.about(traffic.subject, window), impact=0.2,
+            ERROR_BURST, log_news.beside(slow.severity, window), Confidence.LIKELY, traffic.log,
+            f"{log_words.speaker(traffic.log, '', window)}: {whose} are slow: 95 % within {span(slow.now)}, "
+            f"{span(slow.before)} before{worst}",
+            evidence=(traffic,), resolution=tuple(_look_at_failing(traffic, window, slow.path)),
+            about=log_news.about(traffic.log, window), impact=0.2,
         )  # fmt: skip
 
 
-RULES = (error_bursts, failing_answers, slow_answers)
+def requests_ceased(facts: Facts) -> Iterator[Finding]:
+    windows = log_view.windows(facts)
+    for traffic in facts.of(LogTraffic):
+        window = windows.get(traffic.log)
+        if (rates := log_shares.fell(traffic, window)) is None:
+            continue
+        before, now = rates
+        yield Finding(
+            ERROR_BURST, Severity.NOTE, Confidence.LIKELY, traffic.log,
+            f"{log_words.speaker(traffic.log, '', window)}: requests fell from {before:.2g} a minute to {now:.1g}",
+            evidence=(traffic,), about=log_news.about(traffic.log, window), impact=0.1,
+        )  # fmt: skip
+
+
+RULES = (error_bursts, failing_answers, refused_requests, slow_answers, requests_ceased)

@@ -65,8 +65,8 @@ STANDING = Spec(
     severity=Severity.NOTE,
     meaning="Errors or exceptions that the time before the window has at the same rate. Most often that is noise that everybody "
     "knows; but an outage that began before the baseline looks the same.",
-    told="A template of level error or worse, or an exception, at least three times in the window, and at much the same rate before. "
-    "Where such lines are a tenth of all that is written, and one a minute at least, it is a warning.",
+    told="A template of level error or worse, or an exception, at much the same rate as before, that is a tenth of all that is "
+    "written, and comes once a minute at least. Fewer are shown, and are no finding.",
     not_to_be_taken_for="a new error; a burst, which is more than before.",
     resolution=(
         "ask whether it is known, and since when it is so: look further back with --since",
@@ -254,22 +254,31 @@ def standing(facts: Facts) -> Iterator[Finding]:
             if trace.before and trace.count >= log_news.FEW and not rate.risen:
                 same.setdefault(log_name, []).append((trace.count * _TRACE, trace))
     for log_name, weighed in same.items():
-        if weighed:
-            weighed.sort(key=lambda pair: -pair[0])
-            yield _standing(log_name, weighed, windows.get(log_name))
+        window = windows.get(log_name)
+        much = [pair for pair in sorted(weighed, key=lambda pair: -pair[0]) if _is_much(*pair, window)]
+        if much:
+            yield _standing(log_name, [fact for _, fact in much], window)
 
 
-def _standing(log_name: str, weighed: list[tuple[float, LogTemplate | LogTrace]], window: LogWindow | None) -> Finding:
-    (size, first), seconds = weighed[0], log_view.seconds(window)
-    much = window is not None and size >= _MUCH * window.bytes and first.count >= _OFTEN * seconds > 0
-    much = much and not log_view.is_over(first.happened_at, window)
+def _is_much(size: float, fact: LogTemplate | LogTrace, window: LogWindow | None) -> bool:
+    """Whether errors that were there before are so many that somebody should ask; those that are over need no question."""
+    return (
+        window is not None
+        and size >= _MUCH * window.bytes
+        and fact.count >= _OFTEN * log_view.seconds(window) > 0
+        and not log_view.is_over(fact.happened_at, window)
+    )
+
+
+def _standing(log_name: str, same: list[LogTemplate | LogTrace], window: LogWindow | None) -> Finding:
+    first = same[0]
     sample = first.sample if isinstance(first, LogTemplate) else first.exception
     what = log_words.body(sample) if isinstance(first, LogTemplate) else log_words.told(first)
     return Finding(
-        STANDING, log_news.beside(Severity.WARNING if much else Severity.NOTE, window), Confidence.POSSIBLE, log_name,
+        STANDING, Severity.NOTE, Confidence.POSSIBLE, log_name,
         f"{log_words.speaker(log_name, sample, window)}: as often as before: {what} "
-        f"({log_words.times_written(first.count)}){log_words.and_more(len(weighed))}",
-        evidence=tuple(fact for _, fact in weighed[:log_news.SHOWN]),
+        f"({log_words.times_written(first.count)}){log_words.and_more(len(same))}",
+        evidence=tuple(same[:log_news.SHOWN]),
         resolution=(*log_words.read_lines(window, log_name, sample), *log_steps.by_the_catalogue(STANDING)),
         about=log_news.about(log_name, window), impact=0.2,
     )  # fmt: skip
