@@ -88,6 +88,9 @@ error   | web_1  | 2026-11-24 18:14:29 ERROR no disk
 info    | 2026-11-24 04:30:31, Info                  CBS    Failed to get next element
 warning | 03-17 16:13:38.819  1702  8671 W ActivityManager: getTasks: caller 10111
 info    | 2026-11-24 18:14:29 INFO  status of ERROR queue: empty
+error   | {"timeUnixNano":"1","severityNumber":17,"body":{"stringValue":"x"}}
+info    | {"timeUnixNano":"1","severityNumber":9,"body":{"stringValue":"it failed"}}
+warning | {"timeUnixNano":"1","severityText":"WARN","severityNumber":13,"body":{"stringValue":"x"}}
 """
 
 # Lines that name no level, and what their words say.
@@ -103,6 +106,37 @@ error | ValueError: invalid literal
 error | 2026/11/24 18:14:29 listen tcp :80: bind: address already in use
 error | Nov 24 18:14:29 host app[12]: read timed out after 3 s
 error | Nov 24 18:14:29 host systemd[1]: shop.service: Failed with result 'exit-code'.
+error | 2026-11-24 18:14:29,982 /bin/sh: 1: gunicorn: not found
+error | bash: line 3: jq: command not found
+fatal | 2026-11-24 18:14:29,982 /entry.sh: line 4:     7 Killed                  java -jar app.jar
+fatal | 2026-11-24T18:14:29Z Killed
+error | /app: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /app)
+error | 2026-11-24 18:14:29 process exited with code 137
+error | 2026-11-24 18:14:29 worker terminated by SIGKILL
+error | Nov 24 18:14:29 host systemd[1]: shop.service: Main process exited, code=exited, status=203/EXEC
+error | Nov 24 18:14:29 web1 kernel: [12.3] nfs: server nas1 not responding, still trying
+error | 2026-11-24 18:14:29 Back-off restarting failed container api in pod api-7
+error | {"reason":"FailedScheduling","message":"0/3 nodes are available: 3 Insufficient memory"}
+error | 2026-11-24 18:14:29 pod api-7 is in CrashLoopBackOff
+fatal | 2026-11-24 18:14:29 container api: OOMKilled
+error | Nov 24 18:14:29 lb1 haproxy[2]: Server be_app/app1 is DOWN, reason: Layer4 connection problem
+error | Nov 24 18:14:29 lb1 haproxy[2]: backend be_app has no server available!
+error | 2026-11-24 18:14:29 memory resource limit alarm set on node rabbit@mq1
+error | 2026-11-24 18:14:29 flood stage disk watermark [95%] exceeded on [x], indices will be marked read-only
+error | 2026-11-24 18:14:29 Bad file format reading the append only file
+error | 2026-11-24 18:14:29 connect ECONNREFUSED 10.0.0.1:5432
+error | 2026-11-24 18:14:29 FEHLER: Verbindung zum Server verloren
+error | {"log":"{\\"level\\":\\"error\\",\\"msg\\":\\"x\\"}\\n","stream":"stderr"}
+none  | 2026-11-24 18:14:29 process exited with code 0
+none  | 2026-11-24 18:14:29 process exited with code 143
+none  | 2026-11-24 18:14:29 supervisord: exited: job (exit status 1; expected)
+none  | 2026-11-24 18:14:29 GET /favicon.ico 404 not found
+none  | 2026-11-24 18:14:29 arena: bob was Killed by eve
+none  | Nov 24 18:14:29 lb1 haproxy[2]: Server be_app/app1 is UP, reason: Layer4 check passed
+none  | Nov 24 18:14:29 lb1 haproxy[2]: Server be_app/app1 is going DOWN for maintenance
+none  | Nov 24 18:14:29 web1 kernel: [12.3] nfs: server nas1 OK
+none  | 2026-11-24 18:14:29 memory resource limit alarm cleared on node rabbit@mq1
+none  | 2026-11-24 18:14:29 session switched to read-only
 none  | 2026-11-24 18:14:29 user said hello
 none  | Nov 24 18:14:29 host app[12]: error_count=0
 none  | Nov 24 18:14:29 host app[12]: errors=0 warnings=0

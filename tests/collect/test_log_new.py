@@ -223,7 +223,117 @@ def test_small_counts_make_no_news(tmp_path: Path, before: int, inside: int) -> 
     now = time.time()
     some = [(at, f"{iso(at)} ERROR shop: no paper") for at in evenly(before, now - 5 * HOUR, now - HOUR)]
     some += [(at, f"{iso(at)} ERROR shop: no paper") for at in evenly(inside, now - HOUR, now)]
+    found = news(written(tmp_path / "log", evenly(5_000, now - 5 * HOUR, now), shop, some))
+    assert [fact for fact in found if fact.word != "same"] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "inside", "shown"), [(4000, 1000, 1), (12, 3, 1), (4000, 300, 0), (8, 2, 0), (0, 0, 0)]
+)
+def test_an_error_that_was_there_all_the_time_is_told_as_such(
+    tmp_path: Path, before: int, inside: int, shown: int
+) -> None:
+    now = time.time()
+    some = [(at, f"{iso(at)} ERROR shop: no paper") for at in evenly(before, now - 5 * HOUR, now - HOUR)]
+    some += [(at, f"{iso(at)} ERROR shop: no paper") for at in evenly(inside, now - HOUR, now)]
+    found = news(written(tmp_path / "log", evenly(5_000, now - 5 * HOUR, now), shop, some))
+    same = [fact for fact in found if fact.word == "same"]
+    assert [(fact.template, fact.count) for fact in same] == [("ERROR shop: no paper", inside)][:shown]
+    assert all("as before: ERROR" in str(fact) for fact in same)
+
+
+def test_what_strangers_try_all_the_time_is_not_told(tmp_path: Path) -> None:
+    now = time.time()
+    some = [
+        (
+            at,
+            f"{iso(at)} host sshd[{int(at) % 9999}]: error: maximum authentication attempts exceeded [preauth]",
+        )
+        for at in evenly(900, now - 5 * HOUR, now)
+    ]
     assert news(written(tmp_path / "log", evenly(5_000, now - 5 * HOUR, now), shop, some)) == []
+
+
+def test_errors_of_old_come_behind_the_news_and_are_few(tmp_path: Path) -> None:
+    now = time.time()
+    old = [
+        (at, f"{iso(at)} ERROR {what}")
+        for what in (
+            "mill: no corn",
+            "shop: no paper here",
+            "bank: its vault is locked",
+            "well: dry since May",
+            "x: y z",
+        )
+        for at in evenly(500, now - 5 * HOUR, now)
+    ]
+    new = [(at, f"{iso(at)} INFO shop: the moon came up") for at in evenly(9, now - HOUR, now)]
+    found = news(written(tmp_path / "log", evenly(5_000, now - 5 * HOUR, now), shop, old + new))
+    assert [fact.word for fact in found] == ["new", "same", "same", "same"]
+    assert [fact.rank for fact in found] == [1, 2, 3, 4]
+
+
+WARNINGS = [
+    (True, "WARN [Producer p1] Connection to node -1 could not be established. Broker may not be available."),
+    (True, "[warning] <0.3.0> memory resource limit alarm set on node rabbit@mq1."),
+    (True, "[WARN ][o.e.c] master not discovered yet, this node has not previously joined a cluster"),
+    (True, "WARN payments: circuit breaker db is OPEN"),
+    (True, '{"level":"warn","msg":"0/3 nodes fit","reason":"FailedScheduling"}'),
+    (True, "[NOTICE] (12) : backend be_app has no server available!"),
+    (False, "[NOTICE] (12) : Server be_app/app1 is UP, reason: Layer4 check passed"),
+    (False, "WARN shop: this option is deprecated and failed requests are counted by another"),
+    (False, "WARN shop: failed=0 in the last hour"),
+    (False, "[Warning] Access denied for user 'app'@'localhost' (using password: YES)"),
+    (False, "WARN shop: slow request, 1200 ms"),
+    (False, "WARN shop: attempt 1 failed: connection refused; retry succeeded after 20ms"),
+    (False, 'WARN forum: comment blocked: "the disk failed, too many connections"'),
+    (False, "INFO shop: the last request failed"),
+]
+
+
+@pytest.mark.parametrize(("broken", "line"), WARNINGS, ids=[line for _, line in WARNINGS])
+def test_a_warning_that_something_broke_is_told_from_others(tmp_path: Path, broken: bool, line: str) -> None:
+    now = time.time()
+    some = [
+        (at, line[:1] + f'"time":"{iso(at)}",{line[1:]}' if line[:1] == "{" else f"{iso(at)} {line}")
+        for at in evenly(9, now - HOUR, now)
+    ]
+    found = news(written(tmp_path / "log", evenly(5_000, now - 5 * HOUR, now), shop, some))
+    assert [fact.broken for fact in found] == [broken]
+
+
+def test_without_anything_before_a_warning_is_told_where_something_broke(tmp_path: Path) -> None:
+    now = time.time()
+    lines = [(at, f"{iso(at)} {line}") for broken, line in WARNINGS[:4] for at in evenly(5, now - HOUR, now)]
+    lines += [(at, f"{iso(at)} WARN shop: slow request, 1200 ms") for at in evenly(5, now - HOUR, now)]
+    found = news(written(tmp_path / "log", [], shop, lines))
+    assert [(fact.word, fact.broken) for fact in found] == [("new", True)] * 4
+
+
+# What a line of JSON is told as, whatever names its keys have.
+JSON = [
+    ('{"short_message":"lease lost","level":3}', "lease lost"),
+    ('{"PRIORITY":"3","MESSAGE":"lease lost"}', "lease lost"),
+    ('{"lvl":"error","m":"lease lost"}', "lease lost"),
+    ('{"severityNumber":17,"body":{"stringValue":"lease lost"}}', "lease lost"),
+    ('{"severityText":"ERROR","body":"lease lost"}', "lease lost"),
+    ('{"level":"error","event":"lease lost","reason":"no quorum"}', 'lease lost [reason="no quorum"]'),
+    ('{"@l":"Error","@m":"lease lost"}', "lease lost"),
+    ('{"severity":"ERROR","textPayload":"lease lost"}', "lease lost"),
+    ('{"log":"{\\"level\\":\\"error\\",\\"msg\\":\\"lease lost\\"}\\n","stream":"stderr"}', "lease lost"),
+    ('{"s":"E","msg":"Terminating","attr":{"reason":"13: denied"}}', 'Terminating [reason="13: denied"]'),
+    ('{"level":"error","msg":"lease lost","err":"' + "x" * 400 + '"}', "lease lost"),
+    ('{"level":"error","msg":"lease lost","stack":"' + "x" * 4000 + '"}', "lease lost"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), JSON, ids=[line[:60] for line, _ in JSON])
+def test_of_json_the_words_are_shown(tmp_path: Path, line: str, said: str) -> None:
+    now = time.time()
+    some = [(at, f'{{"time":"{iso(at)}",{line[1:]}') for at in evenly(9, now - HOUR, now)]
+    (fact,) = news(written(tmp_path / "log", evenly(2_000, now - 5 * HOUR, now), shop, some))
+    assert (fact.level, fact.sample) == ("error", said)
+    assert fact.template.startswith(said.partition(" [")[0])
 
 
 def test_a_job_of_every_half_hour_is_no_news(tmp_path: Path) -> None:
@@ -594,5 +704,7 @@ def test_nothing_in_a_healthy_log_is_alarming(tmp_path: Path, stamp: str, says: 
                     lines.append((at, time.strftime(stamp, time.localtime(at)) + line.format(**fill)))
         for hours in (1, 8):
             found = news(written(tmp_path / "log", [], shop, lines), hours * HOUR)
-            assert [fact for fact in found if fact.level in ("error", "fatal") or fact.word != "new"] == []
+            changed = [fact for fact in found if fact.word != "same"]
+            assert [fact for fact in changed if fact.level in ("error", "fatal") or fact.word != "new"] == []
+            assert [fact for fact in found if fact.broken] == []
             assert len(found) <= 3

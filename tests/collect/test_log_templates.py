@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbdiag.collect.log_merge import Holes, merged
+from rbdiag.collect.log_merge import Holes, is_meant, merged
 from rbdiag.collect.log_seek import Place
 from rbdiag.collect.log_strip import Stripper
 from rbdiag.collect.log_tally import Tally
@@ -204,3 +204,25 @@ def test_any_text_may_stand_in_a_stream(text: str) -> None:
     miner = Miner()
     first, _ = miner.add(text)
     assert miner.add(text) == (first, False)
+
+
+SIGNS = st.sampled_from([*"=[](){}<>\"'`\\/:.,;*-_%@#!|&~ \tA0e", "a=", "k.", '\\"', "::"])
+RUNS = st.lists(st.tuples(SIGNS, st.integers(1, 3000)).map(lambda run: run[0] * run[1]), max_size=6).map("".join)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(RUNS, min_size=1, max_size=30))
+def test_long_runs_of_one_sign_are_words_as_others(texts: list[str]) -> None:
+    shapes = [template(text) for text in texts]
+    assert set(merged(shapes, 2)) == set(shapes)
+    tally = Tally(1, None)
+    tally.feed(Block("\n".join(text[:8000] for text in texts).encode(), Place(0, 0), 0))
+    tally.merge()
+    assert sum(row.counts[0] for row in tally.rows.values()) <= len(texts)
+
+
+def test_many_equal_signs_in_a_word_are_read_without_end() -> None:
+    word = "=" * 2000
+    assert not is_meant(word)
+    assert is_meant(f"{word}failed")
+    assert set(merged([f"{word}{letter} came in" for letter in "abcdefghijklmnop"]).values()) == {"=* came in"}

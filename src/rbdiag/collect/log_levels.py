@@ -7,7 +7,9 @@ it. A level word in a sentence, a name, a path or a count is none.
 from __future__ import annotations
 
 import re
+from itertools import islice
 
+from rbdiag.collect.log_strong import BROKE, ERROR, FATAL, NONE_AFTER, is_everyday, says
 from rbdiag.facts.logs import LogLevel
 
 # How far into a line its level may stand; names of hosts, containers, threads and classes come before it.
@@ -17,8 +19,8 @@ _WIDE = 1024
 
 _BY_LEVEL: dict[LogLevel, str] = {
     "fatal": "fatal fata ftl f emerg emergency alert crit critical panic dpanic",
-    "error": "error err erro e fail severe",
-    "warning": "warning warn wrn w deprecated",
+    "error": "error err erro e fail severe fehler erreur errore",
+    "warning": "warning warn wrn w deprecated warnung avertissement",
     "info": "info inf i information informational notice note log system config",
     "debug": "debug dbg dbug d trace trc trce t verbose vrb v fine finer finest",
 }
@@ -29,7 +31,8 @@ _PINO: tuple[LogLevel, ...] = ("debug", "debug", "info", "warning", "error", "fa
 
 _WORDS = (
     "emerg(?:ency)?|alert|crit(?:ical)?|d?panic|fatal|fata|ftl|severe|error|erro?|warning|warn|wrn|notice|note|"
-    "info(?:rmation)?|inf|log|debug|dbug|dbg|trace|trce|trc|verbose|vrb|fine(?:r|st)?|config|system|fail"
+    "info(?:rmation)?|inf|log|debug|dbug|dbg|trace|trce|trc|verbose|vrb|fine(?:r|st)?|config|system|fail|"
+    "fehler|erreur|errore|warnung|avertissement"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -40,7 +43,12 @@ _LOGFMT = re.compile(
     r'(?i)(?:^|[\s{,])(level|lvl|severity|loglevel|log\.level|priority)="?([a-z]{1,13}|\d{1,3})"?(?=[\s,}]|$)'
 )
 # What a JSON line says in words, where it names no level.
-_MESSAGE = re.compile(r'"(?:msg|message|log|MESSAGE|event|error|err|text|@m|@mt)" ?: ?"((?:[^"\\]|\\.)*)')
+_MESSAGE = re.compile(
+    r'"(?:m|msg|message|short_message|log|MESSAGE|event|error|err|reason|exception|text|@m|@mt|body|stringValue|textPayload)"'
+    r' ?: ?"((?:[^"\\]|\\.)*)'
+)
+_MESSAGES = 4
+_WORST: tuple[LogLevel, ...] = ("fatal", "error", "warning", "info", "debug", "none")
 
 # klog and glog, Ruby's logger, Android, a syslog priority, Redis: a sign or a letter at a place of its own.
 _LETTER = re.compile(
@@ -70,42 +78,6 @@ _TIME = re.compile(
 # What stands before a level is no sentence: of plain lower-case words there are so few (a host, a program, a logger).
 _PLAIN = re.compile(r"(?<![\w.\[(/-])[a-z]{2,}(?![\w.\])/:=-])")
 _FEW = 2
-
-# Strong words, for lines that name no level. They must not be negated or counted as none.
-_FATAL = re.compile(
-    r"""(?xi) \bpanic:\  | \bkernel\ panic\b | \bfatal(?:\ error|\ exception|:) | \bsegfault\ at\b
-    | \bsegmentation\ fault\b | \bcore\ dumped\b | \bout\ of\ memory\b | \bOutOfMemory(?:Error|Exception)\b
-    | \boom-kill(?:er)?\b | ^killed$ | \bassertion\b.{0,200}\bfailed\b"""
-)
-_ERROR = re.compile(
-    r"""(?xi) ^traceback\ \(most\ recent\ call\ last\)
-    | \b(?:un(?:caught|handled)|fatal)\ (?:exception|error|promise|rejection)
-    | \bexception\ (?:in|while|during|occurred|was\ thrown|caught)\b | (?-i:\b[A-Z]\w*(?:Exception|Error)):[ ]
-    | \bfail(?:ed|ure|s)?[:.!]?(?=\ |$) | \bcannot\ \w+ | \bcan't\ \w+ | \bunable\ to\b | \bcould\ ?n(?:ot|'t)\ \w+
-    | \berror(?:\ (?:in|while|during|when|on|from|at|code|occurred|reading|writing|opening|connecting|loading)\b|:|!|$)
-    | \berror\ \d{2,5}\b | \bgot\ error\b | \bI/O\ error\b | \b(?:ORA|TNS)-\d{5}
-    | \b(?:connection|access|permission|request|login)s?\ (?:was\ |were\ |has\ been\ )?
-      (?:refused|denied|reset\ by\ peer|aborted|rejected)
-    | \btimed\ out\b | \bno\ space\ left\ on\ device\b | \bbroken\ pipe\b | \bcorrupt(?:ed|ion)\b | \bno\ such\ file\b
-    | \bcrashed\b | \babort(?:ed|ing)\b(?=[:.!\ ]|$) | \btoo\ many\ (?:open\ files|connections)\b
-    | \bunrecoverable\b | \bgiving\ up\b | \baddress\ already\ in\ use\b | \bno\ route\ to\ host\b
-    | \bname\ or\ service\ not\ known\b | \btemporary\ failure\ in\ name\ resolution\b"""
-)
-_NOT = re.compile(
-    r"(?i)(?:\b(?:no|not|without|zero|never|non|ignoring|any|if|prevent(?:s|ed|ing)?|avoid(?:s|ed|ing)?|recovered from"
-    r"|on)|n't|\b0+|[=:]\s*0)[\s:-]+$"
-)
-_NONE_AFTER = re.compile(
-    r"""(?xi)\w*["']?(?:(?:\s+(?:count|rate|total))?\s*[=:]\s*["'\[({]*
-      (?:0+(?![.\d]*[1-9])\b|(?:none|null|nil|false)\b|[\]}]|-$)
-    | \s+0+(?=\s*[%,;)\]|]|\s*$))"""
-)
-# What strangers do to every host that can be reached, and what a client did: no fault of this one.
-_EVERY_DAY = re.compile(
-    r"(?i)\bfailed (?:password|none|publickey|keyboard-interactive|login)\b|\bauthentication failures?\b|\[preauth\]"
-    r"|\breverse mapping checking\b|\bPOSSIBLE BREAK-IN\b"
-)
-_REQUEST = re.compile(r'"[A-Z]{3,8} [^"]*" \d{3}\b')
 
 
 def level(line: str, head: int = 0) -> LogLevel:
@@ -141,6 +113,8 @@ def _value(key: str, value: str) -> LogLevel | None:
     number = int(value)
     if key in ("s", "l"):
         return None
+    if key.replace("_", "") == "severitynumber":  # OpenTelemetry's: four each of trace, debug, info, warn, error, fatal
+        return _PINO[(number - 1) // 4] if 0 < number <= 24 else None
     if number <= 7:  # syslog's severities: GELF, the journal
         return _SYSLOG[number]
     if key.endswith("no"):  # Python's: 10 debug, 50 critical
@@ -154,7 +128,7 @@ def _lettered(text: str) -> LogLevel | None:
     if (found := _REDIS.match(text)) is not None:
         said = _OF_REDIS[found[1]]
         # its worst sign stands for warnings and for what ends it alike: there the words decide
-        strong = _says(_FATAL, text) or _says(_ERROR, text) or " MISCONF " in text
+        strong = any(says(words, text) for words in (FATAL, ERROR, BROKE)) or " MISCONF " in text
         return "error" if said == "warning" and strong else said
     if (found := _LETTER.search(text, 0, _REACH)) is not None:
         return _SAID[(found[1] or found[2]).lower()]
@@ -177,7 +151,7 @@ def _worded(text: str, head: int) -> LogLevel | None:
             plain = pattern is not _ENCLOSED and len(_PLAIN.findall(body, start, where)) > _FEW
             if where >= best[0] or plain:
                 break
-            if pattern is _ENCLOSED or not _NONE_AFTER.match(body, left + found.end(group)):
+            if pattern is _ENCLOSED or not NONE_AFTER.match(body, left + found.end(group)):
                 best = where, "fatal" if pattern is _COLON and found[1] else found[group].lower()
                 break
     return _SAID.get(best[1])
@@ -190,19 +164,18 @@ def _end_of_time(text: str) -> int:
 
 def _strong(text: str) -> LogLevel:
     """What the words of a line without a level say."""
-    if _REQUEST.search(text) or _EVERY_DAY.search(text):
+    if is_everyday(text):
         return "none"
-    if text.lstrip().startswith("{") and (said := _MESSAGE.search(text)) is not None:
-        inner = said[1].replace('\\"', '"').replace("\\n", " ").replace("\\t", "\t")
-        return "none" if inner.startswith("{") else level(inner)
-    if _says(_FATAL, text):
+    if text.lstrip().startswith("{"):
+        said = {_worst(found[1]) for found in islice(_MESSAGE.finditer(text), _MESSAGES)}
+        if said:
+            return min(said, key=_WORST.index)
+    if says(FATAL, text):
         return "fatal"
-    return "error" if _says(_ERROR, text) else "none"
+    return "error" if says(ERROR, text) or says(BROKE, text) else "none"
 
 
-def _says(words: re.Pattern[str], text: str) -> bool:
-    return any(
-        not _NOT.search(text, max(0, found.start() - 24), found.start())
-        and not _NONE_AFTER.match(text, found.start() + len(found[0].rstrip(":.! ")))
-        for found in words.finditer(text)
-    )
+def _worst(said: str) -> LogLevel:
+    """The level of what stands as the message of a line of JSON; one that is JSON itself states it, or none."""
+    inner = said.replace('\\"', '"').replace("\\n", " ").replace("\\t", "\t")
+    return _keyed(inner) or "none" if inner.lstrip().startswith("{") else level(inner)

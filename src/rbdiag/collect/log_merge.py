@@ -22,6 +22,8 @@ _MANY_MEANT = 200
 _FRAME, _SHARED = 24, 0.1
 _ROUNDS = 4
 _HOLE = "*"
+# No longer word says what happened.
+_LONG = 100
 
 _MEANT_KEY = re.compile(
     r"(?i)(?:^|[._\"{,])(?:level|lvl|severity|status|state|code|err(?:or|no)?|exception|event|action|result|outcome|reason|type|method|op)$"
@@ -46,6 +48,8 @@ def is_meant(word: str) -> bool:
     *keys, word = word.split("=")
     if any(_MEANT_KEY.search(key) for key in keys):
         return True
+    if len(word) > _LONG:
+        return False
     return bool(_VERB.fullmatch(word) or _NAME_OF_FAULT.fullmatch(word) or _MEANT.fullmatch(word))
 
 

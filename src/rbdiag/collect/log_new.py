@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from math import log10
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from rbdiag.collect import log_parted, log_rates
+from rbdiag.collect import log_parted, log_rates, log_shown
 from rbdiag.collect.log_novelty import Novelty
+from rbdiag.collect.log_strong import is_broken, is_everyday
 from rbdiag.collect.log_tally import Row, Tally
 from rbdiag.collect.log_visits import readable
 from rbdiag.deadline import Deadline
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 _SHARE = 0.8
 # So many are told of one log, so many of them without a level of at least a warning; so many are looked at closely.
 _TOLD, _TOLD_QUIET, _CLOSE = 20, 8, 200
-_TEXT = 300
+# Errors that are as frequent as before: so many kinds of a log are told, those with so many lines in the window.
+_SAME, _SAME_LEAST = 3, 3
+# What is less than this part of what it was is on its way out.
+_LESSENED = 0.4
 # Paths that were never asked for before; by how much answers of 5xx are worth more.
 _PATHS, _FAILED = 4, 2.5
 # Without a baseline a kind of line is rare with at most one line in so many, of a log with at least so many; of a
@@ -48,7 +52,7 @@ class News(NamedTuple):
     """A kind of line that is worth telling, and how much."""
 
     row: Row
-    word: Literal["new", "more", "fewer", "rare"]
+    word: Literal["new", "more", "fewer", "rare", "same"]
     score: float
 
 
@@ -83,7 +87,9 @@ def told(span: Span, tally: Tally, zones: Sequence[float], matcher: Matcher | No
     seconds = log_parted.seconds(zones, [span.seconds or 0.0, *span.slices]) if timed else []
     counts = Counts(tally, seconds)
     rows = list(tally.rows.values())
-    found = list(_compared(rows, counts) if counts.compared else _alone(rows, counts.lines))
+    found = list(_compared(rows, counts) if counts.compared else _alone(span, rows, counts.lines))
+    told = {id(news.row) for news in found}
+    same = _same(span, [row for row in rows if id(row) not in told], counts, matcher) if counts.compared else []
     if counts.compared and _awoke(found, rows, counts):
         # a service that did not run before, or did something else: what is usual for it is not told by the baseline
         few = {id(news.row) for news in _rare(rows, counts.lines)}
@@ -101,9 +107,11 @@ def told(span: Span, tally: Tally, zones: Sequence[float], matcher: Matcher | No
                 continue
         rank += 1
         if rank > _TOLD:
-            return
+            break
         shape = news.row.shape if tally.visits is None else readable(news.row.shape)
         yield _fact(span, news, counts, rank, _hit(span, news.row, matcher), shape)
+    for number, news in enumerate(same, min(rank, _TOLD) + 1):
+        yield _fact(span, news, counts, number, _hit(span, news.row, matcher), news.row.shape)
 
 
 def _of_visits(found: list[News]) -> list[News]:
@@ -164,6 +172,24 @@ def _compared(rows: list[Row], counts: Counts) -> Iterator[News]:
             yield News(row, change.word, _BAD[row.level] + factor + 0.3 * log10(1 + max(count)))
 
 
+def _same(span: Span, rows: list[Row], counts: Counts, matcher: Matcher | None) -> list[News]:
+    """Errors that are no news, because they were as frequent before: what the catalogue does not know first.
+
+    Nothing of what strangers do, of whom there is no end.
+    """
+    found: list[News] = []
+    for row in rows:
+        now, *slices = counts.of(row)
+        usual = sum(slices) / sum(counts.seconds[1:]) * counts.seconds[0]
+        lasts = now >= _SAME_LEAST and any(slices) and now >= _LESSENED * usual
+        if lasts and row.level in _ALARMING[:2] and not is_everyday(row.shape):
+            found.append(News(row, "same", _BAD[row.level] + log10(now)))
+    found.sort(key=_order)
+    found = found[:_CLOSE]
+    found.sort(key=lambda news: _hit(span, news.row, matcher) is not None)
+    return found[:_SAME]
+
+
 class _Part:
     """By how much the kinds of lines grew in a part of the window, against all of the time before."""
 
@@ -179,14 +205,23 @@ class _Part:
         return log_rates.of_the_others(self._found, self._counts(row, counts), self._seconds)[0]
 
 
-def _alone(rows: list[Row], lines: int) -> Iterator[News]:
-    """Without anything to compare with: every kind of error, for each may be what is looked for, and what is rare."""
+def _alone(span: Span, rows: list[Row], lines: int) -> Iterator[News]:
+    """Without anything to compare with: every kind of error, for each may be what is looked for, and what is rare.
+
+    A warning that something broke is told as errors are.
+    """
     known = Novelty(rows, 1)
+    bad = {
+        id(row)
+        for row in rows
+        if row.level in _ALARMING[:2]
+        or (row.level == "warning" and is_broken(row.shape) and log_shown.broken(span, row))
+    }
     for row in rows:
-        if row.level in _ALARMING[:2] and row.last is not None:
+        if id(row) in bad and row.last is not None:
             count = sum(row.counts)
             yield News(row, "new", _BAD[row.level] + 3 * known.of(row) + 0.3 * log10(count))
-    yield from (news for news in _rare(rows, lines) if news.row.level not in _ALARMING[:2])
+    yield from (news for news in _rare(rows, lines) if id(news.row) not in bad)
 
 
 def _rare(rows: list[Row], lines: int) -> Iterator[News]:
@@ -253,18 +288,13 @@ def _fact(span: Span, news: News, counts: Counts, rank: int, hit: Hit | None, sh
     before, covered = sum(slices), sum(counts.seconds[1:])
     known = hit is not None and hit.pattern.role in ("failure", "ordinary") and bool(hit.codes)
     return LogTemplate(
-        subject=span.name, word=news.word, template=redact(shape)[:_TEXT], level=row.level, count=now, before=before,
+        subject=span.name, word=news.word, template=redact(shape)[: log_shown.TEXT], level=row.level, count=now,
+        before=before,
         rate=now / counts.seconds[0] if counts.timed and counts.seconds[0] else None,
         rate_before=before / covered if counts.timed and covered else None, first_at=_at(span, row.first or row.last),
-        happened_at=_at(span, row.last), sample=_sample(span, row), code=hit.codes[0] if known and hit else "",
-        rank=rank,
+        happened_at=_at(span, row.last), sample=log_shown.sample(span, row, hit is not None),
+        code=hit.codes[0] if known and hit else "", rank=rank, broken=log_shown.broken(span, row),
     )  # fmt: skip
-
-
-def _sample(span: Span, row: Row) -> str:
-    from rbdiag.collect.log_known import told as shown
-
-    return shown(span, span.line_at(row.last)) if row.last is not None else redact(row.shape)[:_TEXT]
 
 
 def _at(span: Span, place: object) -> float | None:

@@ -82,15 +82,14 @@ def template(text: str) -> str:
 
 def shaped(text: str) -> str:
     """The shape of a line whose time stamp was taken off, by the form of its words alone."""
-    text = text[:_TEXT].strip()
-    brace = text.find("{")
-    if 0 <= brace < 160 and text.endswith("}"):
-        from rbdiag.collect.log_json import flat
+    text = text.strip()
+    if text.endswith("}"):
+        from rbdiag.collect.log_json import flat, start
 
-        if (told := flat(text[brace:])) is not None:
+        if (brace := start(text)) is not None and (told := flat(text[brace:])) is not None:
             message, rest = told
             text = f"{text[:brace]}{message} {rest}"
-    return masked(text)
+    return masked(text[:_TEXT])
 
 
 def masked(text: str) -> str:
@@ -106,6 +105,11 @@ def masked(text: str) -> str:
     if "*" in text:
         text = _REPEATED.sub(r"\1", _LISTED.sub("*", _UNIT.sub("*", text)))
     return text.translate(_BACK)
+
+
+def unquoted(text: str) -> str:
+    """Text without what it quotes, but for what a key says to be its message."""
+    return _QUOTED.sub(_unquoted, text)
 
 
 def _kept(found: re.Match[str]) -> str:

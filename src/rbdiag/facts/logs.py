@@ -224,14 +224,14 @@ class LogTraffic(Fact):
     Response times in seconds, None where the log has none: `p50`, `p95`, `p99`, `p95_before`; `slow` are (path
     template, p95, requests) of the slowest. `first_failed_at` and `last_failed_at` are of answers of 5xx.
 
-    What changed, and when. `failed_since` are (answers of 5xx, all requests) from the moment on at which their share
-    rose, `failed_from` its time; (0, 0) for no such moment. `refused_since` are (answers of 4xx, all requests, the
-    status of most of them) likewise. `newest` are (answers of 5xx, all requests) of the newest few requests. `slices`
-    are (seconds, requests, 4xx, 5xx) of each slice of the baseline, the nearest first, `end` (seconds, requests) of the
-    last sixth of the window. `turned` are paths that fail more than before: (path template, answers of 5xx, all
-    requests, since they do so, and both of before). `p95_sixths` are of each sixth of the window, the newest first,
-    with at least 50 requests, `p95_slices` of each slice before; `slower` are paths of the last third of the window:
-    (path template, p95, p95 before, median, median before, requests).
+    What changed, and when. `failed_lately` are (answers of 5xx, all requests) from the moment on at which their share
+    rose, `failed_lately_at` its time; (0, 0) for no such moment. `refused_lately` are (answers of 4xx, all requests,
+    the status of most of them) likewise. `newest` are (answers of 5xx, all requests) of the newest few requests.
+    `slices` are (seconds, requests, 4xx, 5xx) of each slice of the baseline, the nearest first, `end` (seconds,
+    requests) of the last sixth of the window. `turned` are paths that fail more than before: (path template,
+    answers of 5xx, all requests, since they do so, and both of before). `p95_sixths` are of each sixth of the
+    window, the newest first, with at least 50 requests, `p95_slices` of each slice before; `slower` are paths of
+    the last third of the window: (path template, p95, p95 before, median, median before, requests).
     """
 
     requests: int
@@ -248,10 +248,10 @@ class LogTraffic(Fact):
     p95_before: float | None
     first_failed_at: float | None
     last_failed_at: float | None
-    failed_since: tuple[int, int] = (0, 0)
-    failed_from: float | None = None
-    refused_since: tuple[int, int, int] = (0, 0, 0)
-    refused_from: float | None = None
+    failed_lately: tuple[int, int] = (0, 0)
+    failed_lately_at: float | None = None
+    refused_lately: tuple[int, int, int] = (0, 0, 0)
+    refused_lately_at: float | None = None
     newest: tuple[int, int] = (0, 0)
     slices: tuple[tuple[float, int, int, int], ...] = ()
     end: tuple[float, int] | None = None
