@@ -8,12 +8,14 @@ import pytest
 
 from rbdiag.deadline import Deadline
 from rbdiag.model import CheckRow, Gap, Report, Severity, Status
+from rbdiag.render import render
 from rbdiag.runbooks import NAMES, Plan, cpu, db, investigate, judge, logs, service_logs
 from rbdiag.runner import Bug, Job
 from tests.diagnose import world
 from tests.diagnose.rows import ROWS
 from tests.test_runner import raises, yields
 
+BUG = Gap("failed", "a bug in rbdiag: KeyError in this check")
 LATE, SKIPPED = Gap("deadline", "not finished"), Gap("skipped", "not asked for")
 
 
@@ -84,6 +86,61 @@ def test_a_bug_makes_the_exit_code(facts, code: int) -> None:
     judged, bugs = judge(report(check("a"), facts=facts), bugs=(Bug("a", KeyError("x")),))
     assert judged.exit_code == code
     assert len(bugs) == 1
+
+
+def test_a_check_that_a_bug_ended_never_leaves_health() -> None:
+    jobs = (Job("a", "", yields("x"), decides=True), Job("b", "", raises(ValueError("bug"))))
+    made, bugs = investigate(Plan("logs", "t", jobs), Deadline(5))
+    assert (made.status, made.exit_code) == (Status.UNKNOWN, 70)
+    assert made.summary == "cannot tell: a bug in rbdiag: ValueError in b; nothing bad was seen by the rest"
+    assert render("nagios", made).startswith("LOGS UNKNOWN - cannot tell: a bug in rbdiag: ValueError in b")
+    assert judge(made)[0].status is Status.UNKNOWN, "when it was saved as well"
+    assert len(bugs) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        pytest.param(
+            [check("logs.find", Gap("missing", "/var/log/x.log is not there"), True)]
+            + [check(name, Gap("skipped", "builds on logs.find, which could not look"), True) for name in "ab"],
+            "/var/log/x.log is not there",
+            id="the others build on it",
+        ),
+        pytest.param(
+            [check("a", LATE, True), check("b")], "a was not finished; nothing bad was seen by the rest", id="time"
+        ),
+        pytest.param(
+            [check("a", Gap("forbidden", "not allowed to read /dev/kmsg"), True), check("b")],
+            "a was not allowed to read /dev/kmsg; nothing bad was seen by the rest",
+            id="rights",
+        ),
+        pytest.param(
+            [check("a", LATE, True), check("b", Gap("missing", "no /x"), True), check("c", SKIPPED, True), check("d")],
+            "a was not finished; nor can b and 1 more; nothing bad was seen by the rest",
+            id="several reasons",
+        ),
+        pytest.param(
+            [check("a", LATE, True), check("b", BUG, True), check("c")],
+            "a bug in rbdiag: KeyError in b; nor can a; nothing bad was seen by the rest",
+            id="a bug comes first",
+        ),
+        pytest.param(
+            [check("a", Gap("failed", "word " * 50), True), check("b")],
+            "word " * 19 + "word…; nothing bad was seen by the rest",
+            id="a long detail is cut between words",
+        ),
+        pytest.param([check("a", SKIPPED)], "a was not asked for", id="everything left out"),
+        pytest.param([], "there was no check to run", id="no check"),
+    ],
+)
+def test_the_summary_says_why_we_cannot_tell(rows: list[CheckRow], says: str) -> None:
+    assert judge(report(*rows))[0].summary == f"cannot tell: {says}"
+
+
+def test_the_summary_names_the_rule_that_broke() -> None:
+    judged, _ = judge(report(check("a"), check("b", LATE)), bugs=(Bug("rule cold", KeyError("x")),))
+    assert judged.summary == "cannot tell: a bug in rbdiag broke rule cold; nothing bad was seen by the rest"
 
 
 def test_a_row_is_marked_by_the_worst_that_its_facts_show() -> None:

@@ -16,13 +16,16 @@ from rbdiag.deadline import Deadline, OutOfTime
 from rbdiag.frozen import Record, replace
 from rbdiag.model import CannotLook, CheckRow, Fact, Facts, Gap
 
+# How the gap begins that a bug leaves.
+BROKEN = "a bug in rbdiag: "
+
 
 class Job(Record):
     """One planned check: its name, what it looks at, how, and the jobs whose facts it builds on.
 
     `run` gets the deadline and the facts of the jobs in `after`; the first of those is the one it cannot do without.
-    `decides` marks a check without which "no
-    problem" would be a lie: its gap makes an otherwise healthy report unknown.
+    `decides` marks a check without which "no problem" would be a lie: its gap makes an otherwise healthy report
+    unknown. A check that a bug ends decides too, whatever its plan says.
     """
 
     name: str
@@ -64,6 +67,11 @@ def gap_for(error: BaseException) -> Gap | None:
             return None
 
 
+def is_bug(gap: Gap | None) -> bool:
+    """Whether a check has this gap because of a bug in it."""
+    return gap is not None and gap.reason == "failed" and gap.detail.startswith(BROKEN)
+
+
 def run(
     jobs: Iterable[Job],
     deadline: Deadline,
@@ -98,8 +106,9 @@ def run(
 
     def settle(job: Job, seen: list[Fact], took: float | None, gap: Gap | None) -> None:
         summary = str(seen[0]) if seen else (gap.detail if gap else "nothing to report")
-        # What was left out on purpose decides nothing; what had to be left out does.
-        row = CheckRow(job.name, job.target, summary, took, gap, job.decides and job.name not in (skip or ()))
+        # What was left out on purpose decides nothing; what had to be left out does, and nobody knows what a bug hides.
+        decides = (job.decides and job.name not in (skip or ())) or is_bug(gap)
+        row = CheckRow(job.name, job.target, summary, took, gap, decides)
         facts[job.name], rows[job.name] = seen, row
         if on_row:
             on_row(row)
@@ -132,7 +141,7 @@ def run(
             gap = Gap("skipped", f"builds on {job.after[0]}, which could not look")
         if error and gap is None:
             bugs.append(Bug(job.name, error))
-            gap = Gap("failed", f"a bug in rbdiag: {type(error).__name__} in this check", "please report it")
+            gap = Gap("failed", f"{BROKEN}{type(error).__name__} in this check", "please report it")
         settle(job, seen, took, gap)
         start_ready()
 

@@ -127,20 +127,76 @@ def test_rotation_loses_nothing(rbdiag: Program, app: str, way: str) -> None:
     assert any("before it" in text for text in texts)
 
 
+def test_a_writer_that_goes_on_where_it_was_in_an_emptied_file_is_heard(rbdiag: Program, tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    with path.open("wb", buffering=0) as file:
+        file.write(b"".join(line(1, HEALTHY.format(n=n)).encode() for n in range(9000)))
+        with Following(rbdiag, str(path)) as following:
+            following.events(until="follow")
+            Path(f"{path}.1").write_bytes(path.read_bytes())
+            os.truncate(path, 0)
+            file.write(line(0, "WARN behind the hole").encode())
+            (event,) = following.events(until="behind the hole")
+    assert "\0" not in str(event["text"])
+
+
 def test_standard_input_is_followed_to_its_end(rbdiag: Program) -> None:
     done = rbdiag("logs", "-f", "-", input=line(0, REFUSED.format(n=1)) + line(0, TRACE))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "rbdiag: following standard input; Ctrl-C ends it\n")
     assert [row.split()[1] for row in done.stdout.splitlines()] == ["known", "exception"]
 
 
 def test_a_person_gets_a_line_an_event(rbdiag: Program, app: str) -> None:
     with Terminal(rbdiag.argv("logs", "-f", app), rbdiag.env(TERM="dumb")) as terminal:
-        begun = terminal.read_until("lines")
+        begun = terminal.read_until("ends it\r\n")
         append(app, f"ERROR {HOSTILE} went wrong at " + "x" * 100)
         shown = terminal.read_until("…")
     assert f"following {app}" in begun.replace("\r\n", "")
     assert "new        error: \\x1b[2J\\x1b]0;owned" in shown
     assert len(shown.strip()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("errors", "says"),
+    [
+        pytest.param(0, "learnt its last {lines} lines; Ctrl-C ends it", id="none"),
+        pytest.param(1, "with an error in them: rbdiag logs '{path}' tells of it; Ctrl-C ends it", id="one"),
+        pytest.param(70, "with 70 errors in them: rbdiag logs '{path}' tells of them; Ctrl-C ends it", id="many"),
+    ],
+)
+def test_a_person_is_told_what_was_learnt_wherever_that_goes(
+    rbdiag: Program, tmp_path: Path, errors: int, says: str
+) -> None:
+    path = log(tmp_path / "the app.log", *((60 + n, "ERROR [worker] cannot sign the request") for n in range(errors)))
+    done = rbdiag("logs", "-f", "-t", "1", path)
+    assert (done.returncode, done.stdout) == (0, "")
+    lines = done.stderr.partition("its last ")[2].partition(" ")[0]
+    assert 119 + errors <= int(lines) <= 121 + errors
+    assert done.stderr.startswith(f"rbdiag: following {path}: ")
+    assert done.stderr.endswith(says.format(path=path, lines=lines) + "\n")
+    asked = rbdiag("logs", "-f", "-t", "1", "-o", "jsonl", path)
+    assert asked.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "SIGHUP"])
+def test_what_follows_the_journal_ends_with_it(rbdiag: Program, tmp_path: Path, number: int) -> None:
+    program = tmp_path / "journalctl"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *--follow*) echo $$ > {tmp_path}/pid; exec sleep 600;; esac\n')
+    program.chmod(0o755)
+    argv = rbdiag.argv("logs", "-f", "-s", "web.service")
+    there = f"\nimport rbdiag.collect.log_streams as streams\nstreams._RUNS = {str(tmp_path)!r}\n"
+    env = rbdiag.env(there) | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        end = time.monotonic() + 20
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        pid = int((tmp_path / "pid").read_text())
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    while os.path.exists(f"/proc/{pid}") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{pid}")
 
 
 def test_logs_are_named_where_there_are_several(rbdiag: Program, app: str, tmp_path: Path) -> None:
@@ -207,13 +263,13 @@ def test_a_log_that_is_still_empty_is_followed(rbdiag: Program) -> None:
         time.sleep(2)
         append(str(path), "WARN no more cheese")
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (0, b"")
+    assert (process.returncode, err.decode()) == (0, f"rbdiag: following {path}; Ctrl-C ends it\n")
     assert b"warning: no more cheese" in out
 
 
 def test_what_another_program_writes_is_followed_to_its_end(rbdiag: Program) -> None:
     done = rbdiag.shell("rbdiag logs -f <(echo ERROR the first; sleep 1; echo ERROR the last)")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert [row.rpartition(" ")[2] for row in done.stdout.splitlines()] == ["first", "last"]
 
 

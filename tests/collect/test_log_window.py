@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbdiag.collect import log_seek, log_window
-from rbdiag.collect.log_parts import Kept, Part
+from rbdiag.collect.log_holes import LEAST, holes
+from rbdiag.collect.log_parts import File, Kept, Part
 from rbdiag.collect.log_seek import Place
 from rbdiag.collect.log_sources import Log, Wanted
 from rbdiag.collect.log_window import Block, Span, Spans, span_of
@@ -197,7 +198,8 @@ def test_any_bytes_have_a_window(
     assert len(span.bounds) == len(span.slices) + 2
     assert list(span.bounds) == sorted(span.bounds, reverse=True)
     begin = span.bounds[-1]
-    assert text(span) == b"".join([parts[begin.part][begin.offset :], *parts[begin.part + 1 :]])
+    whole = b"".join([parts[begin.part][begin.offset :], *parts[begin.part + 1 :]])
+    assert text(span).replace(b"\0", b"") == whole.replace(b"\0", b""), "but for holes it is all"
     if new_from is not None:
         assert span.bounds[1] == Place(*new_from) or span.window.cut
     reading = span.read(Deadline(5))
@@ -328,6 +330,57 @@ def test_a_hole_of_nuls_hides_no_line() -> None:
     assert text(span, 0) == lines(*range(500, -1, -10))
     span = found([before + b"\0" * 3_000_000 + after], NOW - 3000)
     assert text(span, 0).lstrip(b"\0") == after
+
+
+@pytest.mark.parametrize(
+    ("filler", "size"),
+    [
+        *((b"\0", size) for size in (100, 1_100_000, 2_000_000, 3_000_000, 4_100_000, 5_000_000, 12_000_000)),
+        *((b"    at com.example.shop.Main.run(Main.java:7)" * 2 + b"\n", size) for size in (200_000, 3_000_000)),
+    ],
+    ids=lambda value: f"{value:,} of" if isinstance(value, int) else "NULs" if value == b"\0" else "lines without time",
+)
+def test_what_stands_before_or_behind_the_lines_hides_none(filler: bytes, size: int) -> None:
+    before, after = lines(*range(9000, 4000, -10)), lines(*range(600, -1, -10))
+    much = (filler * (size // len(filler) + 1))[:size]
+    window = lines(*range(500, -1, -10))
+    for name, data in {
+        "before": much + b"\n" + after, "between": before + much + b"\n" + after, "behind": before + after + much,
+    }.items():  # fmt: skip
+        span = found([data], NOW - 500)
+        assert text(span, 0).rstrip(b"\0").removesuffix(much) == window, name
+        assert span.window.last_at == NOW, name
+
+
+@pytest.mark.parametrize("where", ["before", "between", "behind"])
+def test_a_hole_that_was_never_written_is_not_read(tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    older, newer = lines(*range(9000, 4000, -10)), lines(*range(600, -1, -10))
+    path = tmp_path / "x.log"
+    with path.open("wb") as file:
+        for at, piece in {"before": older, "between": newer, "behind": b""}.items():
+            if at == where:
+                file.truncate(file.tell() + (4 << 30))
+                file.seek(0, os.SEEK_END)
+            file.write(piece)
+    part, read = File(str(path)), []
+    monkeypatch.setattr(
+        File, "read", lambda self, start, length, of=File.read: read.append(length) or of(self, start, length)
+    )
+    span = span_of(Log("x.log", (part,)), NOW - 500, NOW, True)
+    assert text(span, 0).strip(b"\0") == lines(*range(500, -1, -10))
+    assert sum(read) < 64 << 20
+    part.close()
+
+
+def test_what_was_emptied_under_us_has_its_lines_where_a_hole_is_now(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(lines(*range(90_000, -1, -1)))
+    part, size = File(str(path)), path.stat().st_size
+    assert size > LEAST
+    os.truncate(path, 0)
+    os.truncate(path, size + 1000)
+    assert holes(part) == []
+    part.close()
 
 
 class Endless(Part):

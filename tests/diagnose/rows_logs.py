@@ -205,6 +205,8 @@ ROWS = (
     Row("an ordinary line, of which a log without a baseline is full", world(w.fresh(NGINX), refused(role="ordinary", count=25)), "api.upstream-refused"),
     Row("an ordinary line, now and then in a log without a baseline", world(w.fresh(NGINX), refused(role="ordinary", count=15)), None,
         notes=("api.upstream-refused",)),
+    Row("a new error between the requests of an application", world(traffic(), template("merchant account suspended", subject=ACCESS)),
+        "logs.new-errors"),
     Row("a new error, twice", world(template("cannot render invoice *", count=2)), None, notes=("logs.new-errors",)),
     Row("a new exception, twice", world(trace(count=2)), None, notes=("logs.exception",)),
     Row("a single error and nothing to compare with", world(w.fresh(), template("cannot render invoice *", count=1)), None,

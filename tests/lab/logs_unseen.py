@@ -137,7 +137,7 @@ def logs_kernel_out_of_memory(lab: Lab) -> Setup:
     yield _log(lab, SYSLOG, usual, wrong, holds="Out of memory", wrong_every=60)
 
 
-@log_twin()
+@log_twin(allowed=("logs.standing-errors",))
 def logs_unseen_healthy_klog(lab: Lab) -> Setup:
     """The same kubelet with its usual lines alone, a harmless error among them, always at the same rate."""
     usual = ('I{t}    {n} kubelet.go:2410] "SyncLoop (PLEG): event for pod" pod="shop/web-{n}"',

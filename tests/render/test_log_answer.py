@@ -9,7 +9,7 @@ import pytest
 from rbdiag.facts.logs import LogKnown, LogTemplate, LogTrace, LogTraffic
 from rbdiag.model import Fact, Facts, Report
 from rbdiag.render import RenderOptions, render
-from rbdiag.render.log_answer import body, leveled, requests, sections, windows
+from rbdiag.render.log_answer import body, leveled, requests, sections, short, windows
 from tests.samples import ACCESS_LOG, STARTED, after, known, logged, shape, silent, trace, traffic, window
 
 APP = "/var/log/app.log"
@@ -28,6 +28,32 @@ def rows(report: Report, **options: object) -> dict[str, list[str]]:
 def change(fact: LogKnown | LogTemplate | LogTrace, **window_changes: object) -> str:
     report = replace(silent(), facts=Facts([window(APP, **window_changes), replace(fact, subject=APP)]))
     return sections(report, 5, 0)[0].rows[0].change
+
+
+@pytest.mark.parametrize(
+    ("log", "among", "name"),
+    [
+        ("/var/log/app-1.5.log", (), "app-1.5.log"),
+        ("/var/log/a/error.log", ("/var/log/a/error.log", "/var/log/a/access.log"), "error.log"),
+        ("/var/log/a/error.log", ("/var/log/a/error.log", "/var/log/b/error.log"), "a/error.log"),
+        ("/srv/a/log/error.log", ("/srv/b/log/error.log", "/srv/a/log/error.log"), "a/log/error.log"),
+        ("/srv/a/my-error.log", ("/srv/b/error.log",), "my-error.log"),
+        ("error.log", ("a/error.log", "error.log"), "error.log"),
+        ("a/error.log", ("a/error.log", "error.log"), "a/error.log"),
+        ("/error.log", ("/error.log", "error.log"), "/error.log"),
+        ("standard input", ("standard input", "journal of shop.service"), "standard input"),
+        ("journal of a", ("journal of a", "/a"), "journal of a"),
+    ],
+)  # fmt: skip
+def test_a_log_is_called_so_that_it_is_no_other(log: str, among: tuple[str, ...], name: str) -> None:
+    assert short(log, among) == name
+
+
+def test_rows_of_two_logs_of_one_name_say_whose_they_are() -> None:
+    logs = ("/srv/a/error.log", "/srv/b/error.log")
+    found = [replace(trace(), subject=log) for log in logs]
+    report = replace(silent(), facts=Facts([*map(window, logs), *found]))
+    assert [what.partition(":")[0] for what in rows(report)["EXCEPTIONS"]] == ["a/error.log", "b/error.log"]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +144,8 @@ def test_a_log_that_was_silent_before_has_a_baseline() -> None:
         ("fewer", (0.1, 1.0), "1/10"),
         ("fewer", (0.0, 1.0), "fewer"),
         ("more", (None, None), "more"),
+        ("same", (1.1, 1.0), "as before"),
+        ("same", (None, None), "as before"),
     ],
 )
 def test_a_shape_says_how_its_rate_changed(word: str, rates: tuple[float | None, float | None], says: str) -> None:

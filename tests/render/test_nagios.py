@@ -15,11 +15,10 @@ DATUM = re.compile(rf"[a-z0-9]+={NUMBER}(s|%)?(;({NUMBER})?){{0,4}}")
 def parts(report: Report) -> tuple[str, list[str], list[str]]:
     """The first line's text, all performance data, and the long text but for its last line, which counts checks."""
     first, *long, last = render("nagios", report).removesuffix("\n").split("\n")
-    text, bar, data = first.partition(" | ")
-    assert bar
+    text, _, data = first.partition(" | ")
     count, _, rest = last.partition(" | ")
     assert re.fullmatch(r"\d+ of \d+ checks ran", count)
-    return text, [data, *rest.split()], long
+    return text, [*data.split(), *rest.split()], long
 
 
 @pytest.mark.parametrize("sample", SAMPLES)
@@ -43,11 +42,47 @@ def test_no_text_can_pass_for_performance_data(sample: str, text: str) -> None:
     assert render("nagios", spoiled(SAMPLES[sample](), text)).count("|") <= 2
 
 
-@pytest.mark.parametrize(("length", "shown"), [(41, "x" * 41), (42, "x" * 38 + "...")])
-def test_a_summary_is_cut_where_the_line_would_reach_80_and_then_said_in_full(length: int, shown: str) -> None:
-    text, _, long = parts(replace(healthy(), summary="x" * length, status=Status.CRITICAL))
+@pytest.mark.parametrize(
+    ("length", "shown", "data"),
+    [
+        pytest.param(41, "x" * 41, 22, id="with a datum"),
+        pytest.param(42, "x" * 42, 0, id="alone"),
+        pytest.param(64, "x" * 64, 0, id="as long as fits"),
+        pytest.param(65, "x" * 61 + "...", 0, id="cut"),
+    ],
+)
+def test_a_summary_has_the_whole_line_and_is_said_in_full_where_it_is_cut(length: int, shown: str, data: int) -> None:
+    report = replace(healthy(), summary="x" * length, status=Status.CRITICAL)
+    text, every, long = parts(report)
     assert text == f"CPU CRITICAL - {shown}"
-    assert long == ([] if length == 41 else ["x" * 42])
+    assert len(render("nagios", report).partition("\n")[0]) - len(text) == (len(f" | {every[0]}") if data else 0)
+    assert every[0].startswith("busy="), "no datum is lost"
+    assert long == ([] if length < 65 else ["x" * 65])
+
+
+@pytest.mark.parametrize(
+    ("summary", "shown"),
+    [
+        pytest.param(
+            "s-s3: an error: botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling Put",
+            "LOGS WARNING - s-s3: ClientError: An error occurred (AccessDenied) when call...",
+            id="an exception in its packages",
+        ),
+        pytest.param(
+            "shop: a new error: payment provider rejects all requests: merchant account suspended",
+            "LOGS WARNING - shop: payment provider rejects all requests: merchant account...",
+            id="a new error",
+        ),
+        pytest.param(
+            "shop: a new error: java.io.IOException: broken",
+            "LOGS WARNING - shop: a new error: java.io.IOException: broken",
+            id="as it is where it fits",
+        ),
+    ],
+)
+def test_what_says_least_gives_way_to_the_cause(summary: str, shown: str) -> None:
+    report = replace(healthy(), runbook="logs", summary=summary, status=Status.WARNING)
+    assert parts(report)[0] == shown
 
 
 def test_the_latest_window_and_the_thresholds_are_reported() -> None:

@@ -87,9 +87,8 @@ def _as_line(show: ShowOptions) -> Callable[[Begun | News | Gap], str]:
     def line(event: Begun | News | Gap) -> str:
         match event:
             case Begun():
+                say(_begun(event) + ("" if logs else "; Ctrl-C ends it"))
                 logs.add(event.log)
-                if os.isatty(2):
-                    say(f"following {event.log}; known to be usual: its last {event.lines:,} lines")
                 return ""
             case Gap():
                 say(event.detail + (f"; {event.unlock}" if event.unlock else ""))
@@ -97,7 +96,7 @@ def _as_line(show: ShowOptions) -> Callable[[Begun | News | Gap], str]:
         word = event.kind if event.times == 1 else f"x{event.times:,}"
         said = leveled(event.level, event.message)
         what = {"new": said, "exception": event.title}.get(event.kind) or _known(event, said)
-        log = f"{short(event.log)}: " if len(logs) > 1 else ""
+        log = f"{short(event.log, logs)}: " if len(logs) > 1 else ""
         when = clock(event.at, time.localtime(event.at).tm_gmtoff, time.time())
         text = visible(f"{when}  {word:<{_WORD}}  {log}{what}", ascii_only)
         text = cut(text, columns(1), "..." if ascii_only else "…") if terminal else text
@@ -105,6 +104,23 @@ def _as_line(show: ShowOptions) -> Callable[[Begun | News | Gap], str]:
         return f"{_COLORS[event.kind]}{head}\x1b[0m{text[len(head) :]}" if paint else text
 
     return line
+
+
+def _begun(event: Begun) -> str:
+    """What is followed, how much of it is known to be usual, and that errors are among that, which are no news."""
+    from shlex import quote
+
+    if not event.lines:
+        return f"following {event.log}"
+    lines = f"{event.lines:,} lines" if event.lines > 1 else "line"
+    learnt = f"following {event.log}: learnt its last {lines}"
+    if not event.errors:
+        return learnt
+    errors, them = (f"{event.errors:,} errors", "them") if event.errors > 1 else ("an error", "it")
+    again = "the same without -f"
+    if os.path.exists(event.log):
+        again = f"rbdiag logs {quote(f'./{event.log}' if event.log.startswith('-') else event.log)}"
+    return f"{learnt}, with {errors} in them: {again} tells of {them}"
 
 
 def _known(event: News, said: str) -> str:

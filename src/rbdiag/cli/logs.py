@@ -15,6 +15,7 @@ from rbdiag.cli.configured import service_of, settings_of, target_of
 from rbdiag.cli.main import Command
 from rbdiag.cli.options import RunOptions, ShowOptions
 from rbdiag.cli.streams import say
+from rbdiag.cli.values import Factor
 
 if TYPE_CHECKING:
     from rbdiag.settings import Settings
@@ -31,7 +32,7 @@ TOP = 5
 @click.option(
     "--baseline",
     metavar="TIMES",
-    type=click.FloatRange(0, 1000),
+    type=Factor(0, 1000),
     default=4,
     show_default=True,
     help="What is new is told from so many times as long before; 0 compares with nothing.",

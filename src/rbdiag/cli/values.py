@@ -68,6 +68,16 @@ class Duration(Number):
         return length
 
 
+class Factor(click.FloatRange):
+    """A number within bounds; what is no number is within none, however it compares."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
+
+
 class Since(Number):
     """A point in the past as seconds since the epoch: so long ago, or an RFC 3339 time."""
 

@@ -249,6 +249,7 @@ CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
         ('logs.exception', 'an exception appears that was not there before'),
         ('logs.new-errors', 'a kind of error is written that was not there before'),
         ('logs.unreadable', 'a log cannot be compared over time'),
+        ('logs.standing-errors', 'errors are written as often as before'),
         ('logs.watched', 'a line that you watch for was written'),
         ('logs.error-burst', 'errors became much more frequent'),
         ('api.app-exception', "the application's code raises"),

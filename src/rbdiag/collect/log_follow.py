@@ -26,10 +26,14 @@ _LONGEST = 8192
 
 
 class Begun(NamedTuple):
-    """A log is followed from here on; so many of its last `lines` were read to know what is usual."""
+    """A log is followed from here on; so many of its last `lines` were read to know what is usual.
+
+    So many `errors` are among them, which are no news from here on unless they speak of a known failure.
+    """
 
     log: str
     lines: int
+    errors: int = 0
 
 
 def follow(
@@ -50,8 +54,7 @@ def follow(
         for name, lines in before.items():
             watches[name] = Watch(name, matcher)
             usual = _without(lines, [line.rstrip(b"\r\n") for log, line in came if log == name])
-            watches[name].learn(usual)
-            yield Begun(name, len(usual))
+            yield Begun(name, len(usual), watches[name].learn(usual))
         rest: dict[str, bytes] = {}
         for pieces in chain([came], tail.follow(stop=lambda: time.monotonic() >= end)):
             for name, lines in _whole(pieces, rest).items():
@@ -71,7 +74,8 @@ def _whole(pieces: list[tuple[str, bytes]], rest: dict[str, bytes]) -> dict[str,
     """The lines of each log that these pieces end; what is not ended yet stays in `rest`."""
     lines: dict[str, list[bytes]] = {}
     for name, piece in pieces:
-        line = (rest.pop(name, b"") + piece)[:_LONGEST]
+        # a writer that goes on where it was in a file that was emptied leaves a hole of NULs before its next line
+        line = (rest.pop(name, b"") + piece).lstrip(b"\0")[:_LONGEST]
         if piece.endswith(b"\n"):
             lines.setdefault(name, []).append(line.rstrip(b"\r\n"))
         else:

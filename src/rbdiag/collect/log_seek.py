@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import NamedTuple
 
+from rbdiag.collect.log_holes import holes
 from rbdiag.collect.log_parts import Part
 from rbdiag.collect.log_shapes import Stamp, writers_offset
 from rbdiag.collect.log_times import Form
@@ -54,7 +55,7 @@ class Seeker:
         self.shift = 0.0
         self._offset: float | None = None
         self._turns: dict[tuple[float, float], Place] = {}
-        self._holes: list[tuple[int, int, int]] = []
+        self._holes = [(number, *hole) for number, part in enumerate(parts) for hole in holes(part)]
         if (last := self.last()) is not None:
             self._find_zone(*last)
 
@@ -270,12 +271,16 @@ class Seeker:
 
     def _look(self, start: int, part: int, stop: int) -> tuple[int, list[Record]]:
         """The first records behind a place that tell a time; where long none does, some of those behind."""
-        at, step = start, _PROBES[-1]
+        at, step = self._behind_hole(part, start), _PROBES[-1]
         while at < stop:
             if found := self._timed(part, at, stop):
                 return at, found
-            at, step = at + step, step * 2
-        return stop, []
+            at, step = self._behind_hole(part, at + step), step * 2
+        # few that tell one may stand behind many that do not: they are looked for from the end, as far as they go
+        at, found, size = stop, [], _PROBES[0]
+        while stop - size > start and (farther := self._timed(part, stop - size, stop)):
+            at, found, size = stop - size, farther, size * 2
+        return at, found
 
     def last(self) -> tuple[Place, Stamp] | None:
         """The last record that tells a time: of the last few the latest, for one may be far off."""
@@ -287,6 +292,10 @@ class Seeker:
 
     def at(self, place: Place) -> float | None:
         """The time of the record at this place, or of the last before it that tells one."""
+        # mostly one begins just here
+        here = next(self.records(place.part, place.offset, place.offset + 1), None)
+        if here is not None and here.offset == place.offset and here.stamp is not None:
+            return self.time(here.stamp, place)
         found = self._backwards(place._replace(offset=place.offset + 1))
         return self.time(found[0][1], found[0][0]) if found else None
 

@@ -6,7 +6,6 @@ renaming, copying and packing, truncation, and a new file at the same path need 
 
 from __future__ import annotations
 
-import atexit
 import os
 import stat
 import time
@@ -259,14 +258,13 @@ class _Journal:
     """What comes to the journal, from a journalctl that is ended with us."""
 
     def __init__(self, source: Source, began: float, gaps: list[Gap]) -> None:
-        from subprocess import DEVNULL, PIPE, Popen
+        from rbdiag.collect import programs
 
         argv = [*log_streams.journalctl(), *source.journal, "--follow", "--no-tail", "--since", f"@{int(began)}"]
         self._name, self._began, self._gaps = source.name, began, gaps
-        self._child: Popen[bytes] = Popen(argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, start_new_session=True)
+        self._child: Popen[bytes] = programs.begin(argv, Deadline(_PATIENCE))
         assert self._child.stdout
         os.set_blocking(self._child.stdout.fileno(), False)
-        atexit.register(self.close)
         self._rest = b""
         self.ended = False
 
@@ -289,15 +287,8 @@ class _Journal:
         return [piece for line in found for piece in split.feed(line)]
 
     def close(self) -> None:
-        from subprocess import TimeoutExpired
+        from rbdiag.collect import programs
 
-        atexit.unregister(self.close)
-        self.ended = True
         if self._child.stdout and not self._child.stdout.closed:
-            self._child.stdout.close()
-            self._child.terminate()
-            try:
-                self._child.wait(1.0)
-            except TimeoutExpired:
-                self._child.kill()
-                self._child.wait()
+            programs.end(self._child)
+        self.ended = True

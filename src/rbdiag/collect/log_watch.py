@@ -83,15 +83,24 @@ class Watch:
         self._record: list[_Line] = []
         self._grew = 0.0
 
-    def learn(self, lines: list[bytes]) -> None:
-        """Take these lines, the oldest first, for what the log always says; of failures nothing is usual."""
+    def learn(self, lines: list[bytes]) -> int:
+        """Take these lines, the oldest first, for what the log always says; of failures nothing is usual.
+
+        Returns how many of their records tell of an error.
+        """
+        from rbdiag.collect.log_levels import level
         from rbdiag.collect.log_times import form_of
+
+        errors = 0
 
         self._form = form_of(lines[-_SAMPLE:], time.time())
         self._sample = lines[-_TRIES[-1] :]
         for kind in (*self._kinds(lines), *self._end()):
             if kind.key[0] != "failure":
                 self._usual.add(kind.key)
+            if kind.key[0] in ("failure", "exception") or level(_text(kind.first), kind.head) in ("error", "fatal"):
+                errors += 1
+        return errors
 
     def add(self, lines: list[bytes]) -> Iterator[News]:
         """Take in lines; what is to be told of the records that they end."""

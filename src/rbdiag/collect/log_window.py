@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from rbdiag.collect import log_sources
+from rbdiag.collect.log_holes import holes, is_hole
 from rbdiag.collect.log_seek import Place, Seeker
 from rbdiag.collect.log_sources import Log, Wanted
 from rbdiag.collect.log_times import Form, form_of
@@ -91,7 +92,8 @@ class Reading:
             for block in _blocks(span, span.bounds[zone], span.bounds[zone + 1], zone):
                 if time.monotonic() > until:
                     return
-                yield block
+                if block.data:
+                    yield block
                 self._place = block.place
         self._zone = len(span.bounds) - 1
         self.whole = True
@@ -137,15 +139,21 @@ class Reading:
 
 
 def _blocks(span: Span, newest: Place, oldest: Place, zone: int) -> Iterator[Block]:
-    """The bytes between two places, in blocks of whole records, the newest first."""
+    """The bytes between two places, in blocks of whole records, the newest first; of a hole of NULs empty ones."""
     for number in range(newest.part, oldest.part - 1, -1):
         part = span.parts[number]
+        unwritten = holes(part)
         floor = oldest.offset if number == oldest.part else 0
         end = newest.offset if number == newest.part else part.size
         while end > floor:
+            end = next((max(floor, begin) for begin, stop in unwritten if begin < end <= stop), end)
             start = max(floor, end - BLOCK)
             before = min(start - floor, 1)
             data = part.read(start - before, end - start + before)
+            if is_hole(data):
+                yield Block(b"", Place(number, start), zone)
+                end = start
+                continue
             skip = before + (_first(span.form, data[:RECORD], before) if start > floor else 0)
             if block := data[skip:]:
                 yield Block(block, Place(number, start - before + skip), zone)

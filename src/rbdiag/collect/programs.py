@@ -86,6 +86,24 @@ def call(
     return Completed(stdout, stderr, child.returncode, cut)
 
 
+def begin(argv: Sequence[str], deadline: Deadline) -> Popen[bytes]:
+    """Start a program that goes on, with no input, until `end` or `stop_all`; what it complains of is lost.
+
+    Raises FileNotFoundError or PermissionError where it cannot be started.
+    """
+    from subprocess import DEVNULL
+
+    return _start(argv, (), deadline, errors=DEVNULL)
+
+
+def end(child: Popen[bytes]) -> None:
+    """Kill what was begun, and what it started, wherever it is by now."""
+    try:
+        _bury(child)
+    except OutOfTime:
+        return  # it hangs in the kernel, and ends as soon as that lets it
+
+
 def stop_all() -> None:
     """Kill every program that still runs. Whoever waits for one gets OutOfTime."""
     with _alone():
@@ -110,15 +128,17 @@ def _alone() -> Iterator[None]:
             _lock.release()
 
 
-def _start(argv: Sequence[str], pass_fds: Sequence[int], deadline: Deadline) -> Popen[bytes]:
+def _start(
+    argv: Sequence[str], pass_fds: Sequence[int], deadline: Deadline, errors: int | None = None
+) -> Popen[bytes]:  # fmt: skip
     from subprocess import DEVNULL, PIPE, Popen
 
     if not _lock.acquire(timeout=deadline.left()):
         raise OutOfTime
     try:
         child = Popen(
-            list(argv), stdin=DEVNULL, stdout=PIPE, stderr=PIPE, bufsize=0, start_new_session=True,
-            pass_fds=tuple(pass_fds), env=os.environ | _ENVIRONMENT,
+            list(argv), stdin=DEVNULL, stdout=PIPE, stderr=PIPE if errors is None else errors, bufsize=0,
+            start_new_session=True, pass_fds=tuple(pass_fds), env=os.environ | _ENVIRONMENT,
         )  # fmt: skip
         _live.add(child.pid)
         return child

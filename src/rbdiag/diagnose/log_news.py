@@ -41,12 +41,14 @@ def templates(facts: Facts) -> dict[str, list[LogTemplate]]:
     requests = {traffic.subject for traffic in facts.of(LogTraffic)}
     return {
         log_name: sorted(
-            (t for t in found if not _is_of(t, traces) and not _is_known(t, known)),
+            (
+                t for t in found
+                if not (log_name in requests and t.level == "none") and not _is_of(t, traces) and not _is_known(t, known)
+            ),
             key=lambda t: (t.rank, -t.count),
         )
         for log_name, found in news(facts, LogTemplate).items()
-        if log_name not in requests
-    }
+    }  # fmt: skip
 
 
 def _is_of(template: LogTemplate, traces: Sequence[LogTrace]) -> bool:

@@ -74,7 +74,9 @@ def speaker(log_name: str, text: str, window: LogWindow | None) -> str:
     if window is not None and window.owner:
         return window.owner.removesuffix(".service")
     *folders, name = log_name.split("/")
-    stem = re.sub(r"[_-](?:access|error|out|err)$", "", re.sub(r"\.(?:log|out|err)$", "", name))
+    stem = re.sub(
+        r"[_-](?:access|error|out|err)$", "", re.sub(r"(?:\.(?:log|out|err|gz|xz|bz2|zst|old|\d{1,3}))+$", "", name)
+    )
     # a folder elsewhere may have any name
     above = folders[3:] if folders[:3] == ["", "var", "log"] else []
     for word in (stem, *reversed(above)):

@@ -7,6 +7,7 @@ when, and how that compares with before, because that is what is asked at three 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from rbdiag.facts import number, percent, size, span
 from rbdiag.facts.logs import LogKnown, LogLevel, LogTemplate, LogTrace, LogTraffic, LogWindow
@@ -91,7 +92,9 @@ def sections(report: Report, top: int, offset: int, everything: bool = False) ->
 
     def row(fact: LogKnown | LogTemplate | LogTrace, change: str, what: str) -> Row:
         times = ["" if t is None else _moment(t, offset, report.started_at) for t in (fact.first_at, fact.happened_at)]
-        return Row(marks.get(fact, "note"), number(fact.count), change, times[0], times[1], what, short(fact.subject))
+        return Row(
+            marks.get(fact, "note"), number(fact.count), change, times[0], times[1], what, short(fact.subject, spans)
+        )
 
     known = [f for f in facts.of(LogKnown) if everything or f.role == "failure" or f in marks]
     news = [f for f in facts.of(LogTemplate) if everything or not _said(f, known, facts)]
@@ -118,7 +121,8 @@ def requests(report: Report, offset: int, everything: bool = False) -> list[str]
     """A line on the requests of each access log, and on the paths that fail and those that are slow."""
     lines, marks = [], _marks(report)
     for t in report.facts.of(LogTraffic):
-        log = f"{short(t.subject)}: " if len(report.facts.of(LogWindow)) > 1 else ""
+        logs = [window.subject for window in report.facts.of(LogWindow)]
+        log = f"{short(t.subject, logs)}: " if len(logs) > 1 else ""
         said = [f"{number(t.requests)} requests"]
         if t.requests:
             was = f" (before {percent(t.share(5, before=True))})" if t.requests_before else ""
@@ -139,9 +143,14 @@ def requests(report: Report, offset: int, everything: bool = False) -> list[str]
     return lines
 
 
-def short(log: str) -> str:
-    """The name of a log without its folder."""
-    return log.rpartition("/")[2] or log
+def short(log: str, among: Iterable[str] = ()) -> str:
+    """The name of a log without its folders, but for as many as tell it from each of those that are called the same."""
+    name = log.rpartition("/")[2] or log
+    others = [other for other in among if other != log]
+    folders = log.removesuffix(name).split("/")[:-1]
+    while folders and any(f"/{other}".endswith(f"/{name}") for other in others):
+        name = f"{folders.pop()}/{name}"
+    return name
 
 
 def body(text: str) -> str:
@@ -214,7 +223,7 @@ def _changed(shape: LogTemplate) -> str:
     if shape.word in ("new", "rare"):
         return shape.word
     ratio = shape.rate / shape.rate_before if shape.rate and shape.rate_before else 0.0
-    return _times(ratio) if ratio else shape.word
+    return _times(ratio) if ratio else _times(1.0) if shape.word == "same" else shape.word
 
 
 def _since_before(fact: LogKnown | LogTrace, spans: dict[str, LogWindow]) -> str:

@@ -1,12 +1,14 @@
 """For Nagios, Icinga and their kin: a line for the pager, performance data, then the long text.
 
 By the Monitoring Plugins Development Guidelines (2.1, 2.6 and 2.7): `SERVICE STATUS - text | performance data` in
-under 80 characters, then the long text, a second bar, and the rest of the performance data. A bar begins performance
-data wherever it stands, so no text from us may hold one.
+under 80 characters, then the long text, a second bar, and the rest of the performance data. Where the text needs the
+room it has all of it, and all performance data stands at the end. A bar begins performance data wherever it stands, so
+no text from us may hold one.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rbdiag.facts.cpu import CpuThresholds, CpuTime, LoadAverage
@@ -19,19 +21,33 @@ from rbdiag.render import RenderOptions
 from rbdiag.render.escape import cut, visible
 
 _LONGEST = 79
+# What the first line can do without where it would be cut: that an error is one, and an exception's packages.
+_KIND = re.compile(r"(?<=: )an? (?:new )?(?:error|exception|fatal error|warning): ")
+_PACKAGES = re.compile(r"\b(?:[a-z_][\w$]*\.)+(?=[A-Z]\w*\b)")
 
 
 def render(report: Report, options: RenderOptions) -> str:
-    line = _safe(f"{report.runbook.upper()} {str(report.status).upper()} - {report.summary}")
     data = [*_cpu(report.facts), *_db(report.facts)]
     if report.runbook == "logs":  # elsewhere logs are read beside the point, and not in every run
         data += _logs(report.facts)
     data.append(_datum("time", report.duration, "s", "", "", "0"))
-    first = cut(line, _LONGEST - len(f" | {data[0]}"), "...")
+    first, shown = _first(report, f" | {data[0]}")
     ran = f"{len(report.checks) - len(report.gaps)} of {len(report.checks)} checks ran"
-    summary = [_safe(report.summary)] if first != line and not _said(report) else []
-    rest = f" | {' '.join(data[1:])}" if data[1:] else ""
-    return "\n".join([f"{first} | {data[0]}", *summary, *_long(report), ran + rest]) + "\n"
+    summary = [] if shown or _said(report) else [_safe(report.summary)]
+    rest = data if " | " not in first else data[1:]
+    return "\n".join([first, *summary, *_long(report), ran + (f" | {' '.join(rest)}" if rest else "")]) + "\n"
+
+
+def _first(report: Report, datum: str) -> tuple[str, bool]:
+    """The first line, with a datum where there is room for it, and whether the summary stands there as it is."""
+    head = f"{report.runbook.upper()} {str(report.status).upper()} - "
+    whole = _safe(head + report.summary)
+    if len(whole + datum) <= _LONGEST:
+        return whole + datum, True
+    if len(whole) <= _LONGEST:
+        return whole, True
+    shorter = _safe(head + _PACKAGES.sub("", _KIND.sub("", report.summary, count=1)))
+    return cut(shorter, _LONGEST, "..."), False
 
 
 def _said(report: Report) -> bool:

@@ -24,9 +24,12 @@ from rbdiag.model import (
     Severity,
     Status,
 )
-from rbdiag.runner import Bug, Job, run
+from rbdiag.runner import Bug, Job, is_bug, run
 
 NAMES = ("db", "cpu", "logs")
+
+# So much of why we cannot tell fits into the sentence for the pager; the whole stands with the check.
+_WHY = 100
 
 
 class Plan(Record):
@@ -92,7 +95,7 @@ def judge(
     diagnosis = diagnose(report.facts)
     bugs += tuple(Bug(f"rule {name}", error) for name, error in diagnosis.broken)
     rows = tuple(replace(row, mark=_mark(row, diagnosis)) for row in report.checks)
-    status = _status(rows, diagnosis)
+    status = _status(rows, diagnosis, bugs)
     code = _exit_code(status, diagnosis, fail_on)
     if bugs and code in (0, 3):
         code = EXIT_BUG
@@ -100,7 +103,7 @@ def judge(
         report,
         status=status,
         exit_code=code,
-        summary=_summary(status, rows, diagnosis),
+        summary=_summary(status, rows, diagnosis, bugs),
         findings=diagnosis.findings,
         checks=rows,
         timeline=_timeline(diagnosis.findings),
@@ -119,7 +122,7 @@ def _mark(row: CheckRow, diagnosis: Diagnosis) -> Mark:
     return "gap" if row.gap else "ok"
 
 
-def _status(rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -> Status:
+def _status(rows: tuple[CheckRow, ...], diagnosis: Diagnosis, bugs: tuple[Bug, ...]) -> Status:
     worst = max((f.severity for f in diagnosis.findings), default=Severity.NOTE)
     if worst > Severity.NOTE:
         return Status.CRITICAL if worst is Severity.CRITICAL else Status.WARNING
@@ -127,7 +130,7 @@ def _status(rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -> Status:
     asked = [row for row in rows if row.gap is None or row.gap.reason != "skipped"]
     deciding = [row for row in rows if row.decides] or asked
     blind = any(row.gap for row in deciding) or not deciding
-    return Status.UNKNOWN if blind or diagnosis.broken else Status.OK
+    return Status.UNKNOWN if blind or bugs else Status.OK
 
 
 def _exit_code(status: Status, diagnosis: Diagnosis, fail_on: Severity | None) -> int:
@@ -137,18 +140,40 @@ def _exit_code(status: Status, diagnosis: Diagnosis, fail_on: Severity | None) -
     return status.exit_code if fail_on is not None and worst >= fail_on else 0
 
 
-def _summary(status: Status, rows: tuple[CheckRow, ...], diagnosis: Diagnosis) -> str:
+def _summary(status: Status, rows: tuple[CheckRow, ...], diagnosis: Diagnosis, bugs: tuple[Bug, ...]) -> str:
     """The one sentence a pager can show."""
     if status in (Status.WARNING, Status.CRITICAL):
         return diagnosis.findings[0].summary
     ran = sum(row.gap is None for row in rows)
     if status is Status.UNKNOWN:
-        deciders = [row for row in rows if row.gap and row.decides] or [row for row in rows if row.gap]
-        blind = ", ".join(row.name for row in deciders)
-        return f"cannot tell: {blind or 'a rule'} could not run; nothing bad was seen by the rest"
+        return f"cannot tell: {_blind(rows, bugs)}" + ("; nothing bad was seen by the rest" if ran else "")
     note = f"; {diagnosis.findings[0].summary}" if diagnosis.findings else ""
     seen = "nothing wrong" if ran == len(rows) else f"nothing wrong in the {ran} of {len(rows)} checks that ran"
     return seen + note
+
+
+def _blind(rows: tuple[CheckRow, ...], bugs: tuple[Bug, ...]) -> str:
+    """Why we cannot tell: what stopped the first check that decides, and which others could not look either."""
+    gaps = [(row.name, row.gap) for row in rows if row.gap and row.decides]
+    gaps = gaps or [(row.name, row.gap) for row in rows if row.gap and not bugs]
+    gaps.sort(key=lambda each: not is_bug(each[1]))
+    if not gaps:
+        return f"a bug in rbdiag broke {', '.join(bug.where for bug in bugs)}" if bugs else "there was no check to run"
+    (name, gap), *others = gaps
+    # what builds on it has the same reason, and the same words say no more of another
+    also = [other for other, its in others if its.detail != gap.detail and not its.detail.startswith("builds on ")]
+    more = f" and {len(also) - 1} more" if len(also) > 1 else ""
+    return _why(name, gap.detail) + (f"; nor can {also[0]}{more}" if also else "")
+
+
+def _why(name: str, detail: str) -> str:
+    """The detail of a gap as a sentence of its own: it names the check where it names nothing else."""
+    detail = detail.partition("\n")[0]
+    if len(detail) > _WHY:
+        detail = f"{detail[:_WHY].rpartition(' ')[0] or detail[:_WHY]}…"
+    if detail.startswith(("not ", "left out ")):
+        return f"{name} was {detail}"
+    return f"{name} {detail}" if detail.startswith("builds on ") else detail.replace("this check", name)
 
 
 def _timeline(findings: Iterable[Finding]) -> tuple[Moment, ...]:
