@@ -225,7 +225,16 @@ def test_the_numbers_are_exact(tmp_path: Path) -> None:
     assert now - 1800 <= fact.first_failed_at <= fact.last_failed_at <= now
 
 
-NOW = int(time.time())
+NOW = 0
+
+
+@pytest.fixture(autouse=True)
+def _now() -> None:
+    """The time of each test, which may run long after this file was read."""
+    global NOW  # noqa: PLW0603 - one clock for the helpers of this file, set anew for each test
+    NOW = int(time.time())
+
+
 Answer = tuple[str, int, float]
 
 
