@@ -398,6 +398,9 @@ class Endless(Part):
         tail = self.after[max(0, start - middle) : max(0, end - middle)]
         return self.before[start:end] + b"x" * filler + tail
 
+    def close(self) -> None:
+        """It holds nothing."""
+
 
 def test_a_gigabyte_without_an_end_of_line_is_stepped_over() -> None:
     part = Endless(lines(*range(9000, 4000, -10)), 1 << 30, b"\n" + lines(*range(600, -1, -10)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -24,7 +25,7 @@ _PATIENCE = 2.0
 _BLOCK = 1 << 20
 
 
-class Part:
+class Part(ABC):
     """One piece of a log that can be read at any place.
 
     `size` is in bytes; `written_at` the time of the last change, None for a stream. `dropped` bytes before the
@@ -40,10 +41,11 @@ class Part:
     ) -> None:
         self.name, self.size, self.written_at, self.head, self.inode = name, size, written_at, head, inode
 
+    @abstractmethod
     def read(self, start: int, length: int) -> bytes:
         """So many bytes from there; fewer only at the end, or where the writer took them away."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of what it holds; it cannot be read any more."""
 
